@@ -1,0 +1,35 @@
+# The verbs. Each sets up what it needs on its first run (.venv, pinned packages) and needs no network after that.
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help grade test docs verify release ready-core ready-test ready-docs
+
+help:
+	@echo "make grade     grade what is in assignments/ and show the board"
+	@echo "make test      the project's own tests: lint, types, pytest"
+	@echo "make docs      build the documentation into site/"
+	@echo "make verify    test the tests: every reference, mistake and attack (hours; one: autograder verify a02)"
+	@echo "make release   write assignments/ anew from solutions/; edited files stay as they are"
+
+grade: ready-core
+	@$(BIN)/python -m autograder grade
+
+test: ready-test
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pytest -q
+
+docs: ready-docs
+	$(BIN)/python -m mkdocs build --strict
+
+verify: ready-core
+	@$(BIN)/python -m autograder verify
+
+release: ready-core
+	@$(BIN)/python -m autograder release
+
+ready-core ready-test ready-docs: ready-%:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "there is no $(PYTHON) here"; echo "  mend:  sudo apt-get install python3 python3-venv"; exit 2; }
+	@$(PYTHON) autograder/bootstrap.py $*

@@ -1,0 +1,121 @@
+"""Builds every released file of a course in a folder of its own: nothing of the course is touched."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from autograder.authoring import render
+from autograder.authoring.files import write_whole
+from autograder.authoring.plan import Plan, read_plan
+from autograder.authoring.render_notebook import notebook, notebook_json
+from autograder.authoring.source import Source, read_source
+from autograder.course import ASSIGNMENT_FILE, COURSE_FILE, DIAGNOSIS_FILE, Assignment
+from autograder.errors import ReleaseError, SourceError
+from autograder.grading.diagnosis import build_record
+from autograder.testing.collect import collect_tests
+from autograder.testing.modules import Author
+
+QUIZ_FILE = ".quiz.json"
+STUB_FILE = ".stub.py"
+NOTEBOOK_FILE = ".notebook.json"
+
+OnAssignment = Callable[[str, int, int], None]
+"""(assignment, number, of how many)"""
+
+
+def stage(root: Path, folder: Path, on_assignment: OnAssignment | None = None) -> tuple[str, ...]:
+    """Writes the released files of the course at `root` to `folder/assignments`; returns notes for the author."""
+    plan = read_plan(root)
+    released = folder / "assignments"
+    for number, name in enumerate(plan.assignments, start=1):
+        if on_assignment:
+            on_assignment(name, number, len(plan.assignments))
+        _stage_assignment(plan, name, folder)
+    write_whole(released / COURSE_FILE, render.course_json(plan).encode())
+    return _notes(plan)
+
+
+def _stage_assignment(plan: Plan, name: str, folder: Path) -> None:
+    path = plan.source_path(name)
+    source = read_source(path, plan.overlay(name))
+    author = Author(path.parent, plan.overlay(name))
+    _import_reference(author, source, plan.root)
+    assignment = render.assignment_of(source, plan, folder)
+    for file, text in _texts(source, assignment).items():
+        write_whole(assignment.folder / file, text.encode())
+    write_whole(assignment.folder / DIAGNOSIS_FILE, _diagnosis(author, assignment, plan.root))
+
+
+def _texts(source: Source, assignment: Assignment) -> dict[str, str]:
+    """Every released text of an assignment, by file."""
+    stub = render.stub_module(source)
+    return {
+        "README.md": render.handout(source),
+        f"{source.module}.py": stub,
+        "test_public.py": render.public_tests(source),
+        "asks.py": source.asks,
+        ASSIGNMENT_FILE: render.assignment_json(assignment),
+        QUIZ_FILE: render.quiz_json(source),
+        STUB_FILE: stub,
+        NOTEBOOK_FILE: notebook_json(notebook(source)),
+    }
+
+
+def _import_reference(author: Author, source: Source, root: Path) -> None:
+    """The reference runs and defines every task; one that does not must not reach a student."""
+    with _importable(root / "solutions"):
+        try:
+            reference = author.reference()
+        except SourceError as error:
+            raise ReleaseError(
+                f"{source.assignment} is not released: {error.problem}", where=error.where, mend=f"python {source.path}"
+            ) from error
+    missing = [task.name for task in source.tasks if not callable(getattr(reference, task.name, None))]
+    if missing:
+        raise ReleaseError(
+            f"{source.assignment} is not released: its reference has no {', '.join(missing)}", where=str(source.path)
+        )
+
+
+def _diagnosis(author: Author, assignment: Assignment, root: Path) -> bytes:
+    """What each mistake answers to the public tests' fixed inputs."""
+    with _importable(root / "solutions"), _one_thread():
+        return build_record(author, collect_tests(assignment.public_tests, hidden=False))
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """While this lasts, modules of `folder` can be imported: code that several assignments share."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """While this lasts, torch (if the reference imported it) adds in one order, as it does where work is graded."""
+    torch: Any = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 1
+    try:
+        if torch:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        if torch:
+            torch.set_num_threads(before)
+
+
+def _notes(plan: Plan) -> tuple[str, ...]:
+    """What an author may have forgotten."""
+    folders = sorted(path.parent.name for path in (plan.root / "solutions").glob("*/source.py"))
+    return tuple(
+        f"solutions/{name} stands in no month of course.toml, so it is not released"
+        for name in folders
+        if name not in plan.assignments
+    )

@@ -1,0 +1,355 @@
+"""The author's gate: is this assignment fit to be given to a student?
+
+It measures, over vetted seeds: the reference gets full marks and so does every alternative; the untouched stub and
+every trivial answer earn nothing; every mistake is caught by the tests it names and recognised as itself or its twin;
+no recognition is ever wrong; every task has its ladder of hints; tests stay within their limits. What it measured is
+kept in `calibration.json` with a hash of everything it depends on, and measured anew only when that changes.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from autograder.authoring.trivial import TRIVIAL, with_trivial
+from autograder.authoring.vetting import Trial, try_seed
+from autograder.course import DIAGNOSIS_FILE, Assignment, Course
+from autograder.errors import SourceError
+from autograder.grading.diagnosis import from_author, from_record, proxy, recognise
+from autograder.grading.forbidden import forbidden_uses
+from autograder.grading.run import author_of, tests_of
+from autograder.grading.scoring import settle, worth
+from autograder.grading.store import write_json
+from autograder.report import TestResult
+from autograder.sandbox.loopback import LoopbackTransport
+from autograder.sandbox.messages import Program
+from autograder.testing.bank import Mistake
+from autograder.testing.collect import TestCase
+from autograder.testing.modules import Author
+from autograder.testing.runner import run_test
+from autograder.testing.seeds import CALIBRATION_FILE, COUNT
+from autograder.testing.student import Student
+
+QUICK = 2
+"""Seeds that `verify --quick` looks at."""
+
+WIDELY = 1
+"""On so many seeds every alternative and every mistake of the task is tried on every test, not only the named ones."""
+
+SHARE_OF_LIMIT = 0.25
+"""No test may use more of its CPU limit than this on the reference, here: slower machines exist."""
+
+
+@dataclass
+class MistakeRow:
+    """What the gate measured of one mistake."""
+
+    id: str
+    task: str
+    caught_by: dict[str, float | None] = field(default_factory=dict)
+    """Named test -> its smallest distance from the truth over the vetted seeds, in tolerances; None where it differs in
+    kind (it raises, is NaN, has another shape) or in exact values."""
+    also_caught_by: list[str] = field(default_factory=list)
+    recognised_in: list[str] = field(default_factory=list)
+    twins: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Verification:
+    """The gate's findings for one assignment. It is open when there is no lapse."""
+
+    assignment: str
+    tests: dict[str, int] = field(default_factory=dict)
+    """Hidden test -> how many seeds were vetted."""
+    seeds: dict[str, list[int]] = field(default_factory=dict)
+    mistakes: list[MistakeRow] = field(default_factory=list)
+    alternatives: list[str] = field(default_factory=list)
+    trivial: dict[str, float] = field(default_factory=dict)
+    """Trivial answer -> points earned."""
+    coincidences: list[tuple[str, str, str]] = field(default_factory=list)
+    """(test, mistake, mistake) whose answers are equal on some seed: nothing is recognised there."""
+    lapses: list[str] = field(default_factory=list)
+    cpu_seconds: float = 0.0
+    hash: str = ""
+    kept: bool = False
+    """Whether this is an earlier measurement of exactly these files."""
+
+    def to_json(self) -> dict[str, Any]:
+        data = {key: value for key, value in self.__dict__.items() if key not in ("kept", "lapses", "tests")}
+        data["mistakes"] = [row.__dict__ for row in self.mistakes]
+        return {"generated": "by autograder verify; do not edit", **data}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Verification:
+        known = {key: value for key, value in data.items() if key in cls.__dataclass_fields__}
+        known["mistakes"] = [MistakeRow(**row) for row in data["mistakes"]]
+        known["coincidences"] = [tuple(item) for item in data["coincidences"]]
+        found = cls(**known)
+        found.tests = {name: len(seeds) for name, seeds in found.seeds.items()}
+        found.kept = True
+        return found
+
+
+OnProgress = Callable[[str, int, int], None]
+"""(what is being looked at, step, of how many)"""
+
+
+def verify(
+    course: Course,
+    assignment: Assignment,
+    *,
+    quick: bool = False,
+    again: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Verification:
+    """Measures an assignment, or returns what is kept where nothing it depends on has changed.
+
+    `quick` looks at few seeds and keeps nothing. `again` measures even if nothing changed.
+    """
+    author = author_of(assignment)
+    if author is None:
+        raise SourceError(
+            f"{assignment.id} has no source here to verify",
+            where=str(assignment.solution_folder),
+            mend="run it in a clone of the course, where solutions/ is",
+        )
+    fingerprint = calibration_hash(course, assignment, author)
+    kept = None if quick or again else kept_calibration(author)
+    if kept and kept.hash == fingerprint:
+        return kept
+    found = _Gate(assignment, author, QUICK if quick else COUNT, on_progress or (lambda *_: None)).run()
+    found.hash = fingerprint
+    if not quick and not found.lapses:
+        write_json(author.folder / CALIBRATION_FILE, found.to_json())
+    return found
+
+
+def kept_calibration(author: Author) -> Verification | None:
+    """The kept measurement, whether or not it is of today's files."""
+    path = author.path(CALIBRATION_FILE)
+    try:
+        return Verification.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def calibration_hash(course: Course, assignment: Assignment, author: Author) -> str:
+    """A hash of everything the measurement depends on: the author's files, common code and the pinned versions."""
+    names = ("source.py", "hidden_tests.py", "asks.py", "mistakes.py", "alternatives.py")
+    paths = [author.path(name) for name in names]
+    paths += sorted((course.root / "solutions" / "common").rglob("*.py"))
+    paths.append(course.root / "constraints.txt")
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode() + b"\0" + (path.read_bytes() if path.is_file() else b"") + b"\0")
+    return digest.hexdigest()
+
+
+class _Gate:
+    """One run through all checks of one assignment."""
+
+    def __init__(self, assignment: Assignment, author: Author, seeds: int, on_progress: OnProgress) -> None:
+        self.assignment = assignment
+        self.author = author
+        self.count = seeds
+        self.on_progress = on_progress
+        self.cases = tests_of(assignment, author)
+        self.hidden = [case for case in self.cases if case.hidden]
+        self.public = [case for case in self.cases if not case.hidden]
+        self.found = Verification(assignment.id)
+        self.families: dict[str, list[TestCase]] = {}
+        for case in self.hidden:
+            self.families.setdefault(case.family, []).append(case)
+
+    def run(self) -> Verification:
+        started = time.process_time()
+        self.found.alternatives = [item.id for item in self.author.alternatives]
+        self._check_form()
+        self._check_reference()
+        self._vet()
+        if not self.found.lapses:
+            self._check_void_answers()
+            self._check_recognition()
+        self.found.cpu_seconds = round(time.process_time() - started, 1)
+        return self.found
+
+    def _lapse(self, text: str) -> None:
+        if text not in self.found.lapses:
+            self.found.lapses.append(text)
+
+    def _check_form(self) -> None:
+        families = {case.family: case.task for case in self.hidden}
+        for task in self.assignment.tasks:
+            if len(task.hints) != 3:
+                self._lapse(f"task {task.name} has {len(task.hints)} hints: write a ladder of three")
+            if task.name not in families.values():
+                self._lapse(f"task {task.name} has no hidden test: nothing grades it")
+            if not any(item.task == task.name for item in self.author.mistakes):
+                self._lapse(f"task {task.name} has no mistake in its bank")
+            if not any(item.task == task.name for item in self.author.alternatives):
+                self._lapse(f"task {task.name} has no alternative: nothing shows that its tests are not too narrow")
+        for item in self.author.mistakes:
+            self._check_mistake_form(item, families)
+
+    def _check_mistake_form(self, item: Mistake, families: dict[str, str]) -> None:
+        if not item.seen.strip() or not item.named.strip():
+            self._lapse(f"mistake {item.id} lacks a sentence")
+        for name in item.caught_by:
+            if families.get(name) != item.task:
+                self._lapse(f"mistake {item.id} is said to be caught by {name}, which is no hidden test of {item.task}")
+
+    def _check_reference(self) -> None:
+        """Public tests hold for the reference and every alternative; no test comes near its limit."""
+        for case in self.public:
+            for alternative in (None, *self.author.alternatives):
+                items = (alternative,) if alternative else ()
+                verdict = run_test(case, proxy(self.author, *items), proxy(self.author), 0)
+                if verdict.outcome not in ("passed", "skipped"):
+                    who = f"the alternative {alternative.id}" if alternative else "the reference"
+                    self._lapse(f"{who} does not pass the public {case.name}: {verdict.detail}")
+        for case in self.cases:
+            before = time.process_time()
+            run_test(case, proxy(self.author), proxy(self.author), 0)
+            used = time.process_time() - before
+            if used > SHARE_OF_LIMIT * self.assignment.limits.cpu_seconds:
+                self._lapse(f"{case.name} uses {used:.1f} of its {self.assignment.limits.cpu_seconds:.0f} CPU-seconds")
+        self._check_forbidden()
+
+    def _check_forbidden(self) -> None:
+        tree = ast.parse(self.author.text("source.py"))
+        tasks = {task.name for task in self.assignment.tasks}
+        for owner, (name, line) in forbidden_uses(tree, self.assignment.forbidden).items():
+            if owner in tasks:
+                self._lapse(f"the reference's {owner} uses {name} in line {line}, which the handout forbids")
+
+    def _vet(self) -> None:
+        """Vets seeds for every hidden test, and keeps what was measured of each mistake on them."""
+        rows = {item.id: MistakeRow(item.id, item.task, twins=list(item.twin)) for item in self.author.mistakes}
+        for number, (family, cases) in enumerate(self.families.items(), 1):
+            self.on_progress(f"seeds of {family}", number, len(self.families))
+            trials = self._vet_family(family, cases)
+            self.found.seeds[family] = [trial.seed for trial in trials]
+            self.found.tests[family] = len(trials)
+            for trial in trials:
+                self._keep(trial, family, rows)
+        self.found.mistakes = list(rows.values())
+        for row in self.found.mistakes:
+            row.also_caught_by = sorted(set(row.also_caught_by) - set(row.caught_by))
+
+    def _vet_family(self, family: str, cases: Sequence[TestCase]) -> list[Trial]:
+        wanted = self.count if any("seed" in case.uses for case in cases) else 1
+        good: list[Trial] = []
+        lapses: list[str] = []
+        for seed in range(2 * wanted):
+            trial = try_seed(self.author, cases, seed, widely=seed < WIDELY)
+            if trial.lapses:
+                lapses += [f"{family}, seed {seed}: {lapse}" for lapse in trial.lapses]
+            else:
+                good.append(trial)
+            if len(good) == wanted or len(lapses) > wanted:
+                break
+        if len(good) < wanted:
+            for lapse in lapses[:3]:
+                self._lapse(lapse)
+            self._lapse(f"{family}: only {len(good)} of {wanted} seeds could be vetted")
+        return good
+
+    def _keep(self, trial: Trial, family: str, rows: dict[str, MistakeRow]) -> None:
+        for name, margin in trial.margins.items():
+            known = rows[name].caught_by.get(family)
+            rows[name].caught_by[family] = _finite(min(margin, math.inf if known is None else known))
+        for name in trial.failed:
+            if family not in rows[name].also_caught_by:
+                rows[name].also_caught_by.append(family)
+        for one, other in trial.coincide:
+            entry = (family, *sorted((one, other)))
+            if entry not in self.found.coincidences:
+                self.found.coincidences.append((entry[0], entry[1], entry[2]))
+
+    def _check_void_answers(self) -> None:
+        """The stub fails every test; trivial answers earn nothing."""
+        self.on_progress("trivial answers", 0, len(TRIVIAL))
+        stub = self._points(lambda case: self._stub_student())
+        self.found.trivial["stub"] = sum(result.points for result in stub)
+        for result in stub:
+            if result.outcome == "passed":
+                self._lapse(f"the untouched stub passes {result.name}")
+        for number, trivial in enumerate(TRIVIAL, 1):
+            self.on_progress("trivial answers", number, len(TRIVIAL))
+            results = self._points(lambda case, t=trivial: self._trivial_student(case, t))  # type: ignore[misc]
+            self.found.trivial[trivial.id] = sum(result.points for result in results)
+            for result in results:
+                if result.points:
+                    self._lapse(f"{result.name} pays {result.points:.2g} points for the trivial answer {trivial.id!r}")
+
+    def _points(self, student_for: Callable[[TestCase], Student]) -> tuple[TestResult, ...]:
+        points = worth(self.cases, self.assignment)
+        results = []
+        for case in self.hidden:
+            seed = self.found.seeds[case.family][0]
+            verdict = run_test(case, student_for(case), proxy(self.author), seed)
+            results.append(
+                TestResult(
+                    f"{self.assignment.short}.{case.task}.{case.name}", case.task, True, verdict.outcome, case.sentence,
+                    max_points=points[case.name], reason=verdict.safe,
+                )
+            )  # fmt: skip
+        return settle(results, self.hidden, self.assignment)
+
+    def _trivial_student(self, case: TestCase, trivial: Any) -> Student:
+        transport = LoopbackTransport(with_trivial(self.author.reference, case.task, trivial))
+        return self._student(transport, "")
+
+    def _stub_student(self) -> Student:
+        pristine = self.assignment.folder / ".stub.py"
+        path = pristine if pristine.is_file() else self.assignment.module_path
+        return self._student(LoopbackTransport(), path.read_text(encoding="utf-8"))
+
+    def _student(self, transport: LoopbackTransport, text: str) -> Student:
+        program = Program(self.assignment.module, text, self.assignment.module_path.name, self.author.text("asks.py"))
+        return Student(lambda: transport.open(program, self.assignment.limits))
+
+    def _check_recognition(self) -> None:
+        """Every mistake is called by its own name or its twin's, or by none; and by its own where it can be."""
+        rows = {row.id: row for row in self.found.mistakes}
+        live = from_author(self.author)
+        for number, item in enumerate(self.author.mistakes, 1):
+            self.on_progress(f"recognition of {item.id}", number, len(self.author.mistakes))
+            for case in (c for c in self.hidden if c.task == item.task and c.family in rows[item.id].caught_by):
+                self._recognise(item, case, live, rows[item.id])
+        self._check_record()
+
+    def _recognise(self, item: Mistake, case: TestCase, live: Any, row: MistakeRow) -> None:
+        seeds = self.found.seeds[case.family][:3]
+        verdict = run_test(case, proxy(self.author, item), proxy(self.author), seeds[0])
+        if verdict.passed:
+            return
+        found = recognise(
+            case, verdict, seeds, live, lambda seed: run_test(case, proxy(self.author, item), proxy(self.author), seed)
+        )
+        if found is None:
+            return
+        if found.id != item.id and found.id not in item.twin:
+            self._lapse(f"{case.name} calls the mistake {item.id} by the name of {found.id}")
+        elif case.family not in row.recognised_in:
+            row.recognised_in.append(case.family)
+
+    def _check_record(self) -> None:
+        """What was recorded for the kit names the same mistakes as running them does."""
+        recorded = from_record(self.assignment.folder / DIAGNOSIS_FILE)
+        live = from_author(self.author)
+        for case in self.public:
+            ran = sorted(candidate.recognised.id for candidate in live(case, 0))
+            kept = sorted(candidate.recognised.id for candidate in recorded(case, 0))
+            if ran != kept:
+                self._lapse(f"the released record of {case.name} is not of today's mistakes: autograder release")
+
+
+def _finite(margin: float) -> float | None:
+    return None if math.isinf(margin) else float(f"{margin:.3g}")

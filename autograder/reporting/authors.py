@@ -1,0 +1,88 @@
+"""What an author sees: a release, a verification, a new assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from autograder.reporting.style import UNICODE, Symbols, clean, plural, points
+
+if TYPE_CHECKING:
+    from autograder.authoring.release import ReleaseResult
+    from autograder.authoring.verify import MistakeRow, Verification
+
+
+def begun(root: Path, folder: Path) -> RenderableType:
+    """The files of a new assignment, and what to do with them."""
+    short = folder.name.partition("_")[0]
+    lines = [Text(f"  {path.relative_to(root)}") for path in sorted(folder.iterdir())]
+    steps = f"autograder release, autograder verify {short} --quick, and then write your own."
+    return Group(Text("A new assignment, small and whole:", style="bold"), *lines, "", Text(f"Now: {steps}"))
+
+
+def released(result: ReleaseResult, check: bool, symbols: Symbols = UNICODE) -> RenderableType:
+    """What a release did, or what a check found."""
+    lines: list[RenderableType] = []
+    if check:
+        agree = "assignments/ is what solutions/ says." if result.clean else "assignments/ is not what solutions/ says:"
+        lines.append(Text.assemble(symbols.of("passed" if result.clean else "failed"), (f" {agree}", "bold")))
+        lines += [_item(symbols.dot, text) for text in result.differs]
+        lines += [_item(symbols.dot, f"{name}: edited since its release, and left alone") for name in result.edited]
+    else:
+        counts = f"{plural(len(result.written), 'file')} written, {result.same} as they were"
+        lines.append(Text.assemble(symbols.of("passed"), (f" {counts}.", "bold")))
+        lines += [_item(symbols.dot, f"assignments/{name}") for name in result.written]
+    lines += [_item(symbols.arrow, text) for text in result.advice]
+    return Group(*lines)
+
+
+def verified(found: Verification, symbols: Symbols = UNICODE) -> RenderableType:
+    """The gate's findings: lapses first, then the figures."""
+    opened = not found.lapses
+    kept = "  (kept: nothing that it depends on has changed)" if found.kept else ""
+    state = "is fit to be given out" if opened else f"has {plural(len(found.lapses), 'lapse')}"
+    sign = symbols.of("passed" if opened else "failed")
+    lines: list[RenderableType] = [Text.assemble(sign, (f" {found.assignment} {state}", "bold"), (kept, "dim"))]
+    lines += [_item(symbols.dot, lapse) for lapse in found.lapses]
+    if found.tests:
+        low, high = min(found.tests.values()), max(found.tests.values())
+        seeds = f"{low}" if low == high else f"{low} to {high}"
+        lines.append(_item(" ", f"{plural(len(found.tests), 'hidden test')}, {seeds} vetted seeds each"))
+    if found.mistakes:
+        caught = sum(bool(row.caught_by or row.also_caught_by) for row in found.mistakes)
+        named = sum(bool(row.recognised_in) for row in found.mistakes)
+        lines.append(_item(" ", f"{plural(len(found.mistakes), 'mistake')}: {caught} caught, {named} recognised"))
+        lines.append(_mistake_table(found.mistakes))
+    if found.trivial:
+        best = max(found.trivial, key=lambda name: found.trivial[name])
+        best_score = (
+            f"{plural(len(found.trivial), 'trivial answer')}: the best ({best}) earns {points(found.trivial[best])}"
+        )
+        lines.append(_item(" ", best_score))
+    lines += (
+        [_item(" ", f"{plural(len(found.alternatives), 'other right answer')} tried")] if found.alternatives else []
+    )
+    lines.append(_item(" ", f"{found.cpu_seconds:.1f} CPU-seconds"))
+    return Group(*lines)
+
+
+def _mistake_table(rows: Iterable[MistakeRow]) -> Table:
+    """Per mistake, the narrowest margin by which a test that names it tells it from the truth."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for row in rows:
+        margins = [margin for margin in row.caught_by.values() if margin is not None]
+        margin = f"{min(margins):.3g} tolerances" if margins else "differs in kind"
+        test = min(row.caught_by, key=lambda name: row.caught_by[name] or 0.0) if row.caught_by else "no test"
+        table.add_row("    ", Text(f"{row.task}.{row.id}"), Text(margin, style="dim"), Text(test, style="dim"))
+    return table
+
+
+def _item(sign: str, text: str) -> Table:
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_row(Text(f"  {sign}", style="dim"), Text(clean(text)))
+    return line

@@ -1,0 +1,286 @@
+"""The two screens a student lives with: the board (the whole course) and the screen of one check (at most 40 lines)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from autograder.course import Assignment, Course
+from autograder.learner.next_step import (
+    NextStep,
+    cannot_load,
+    finished,
+    focus_of,
+    next_step,
+    step_in,
+    tried,
+    write_step,
+)
+from autograder.learner.progress import Progress
+from autograder.report import NOT_WRITTEN, Report, TaskResult, TestResult
+from autograder.reporting.style import UNICODE, Capped, Symbols, bar, clean, heading, plural, points, state_of
+
+MOST_TASKS = 10
+"""Beyond so many, the tasks that pass share one line."""
+
+
+def board(
+    course: Course, reports: Mapping[str, Report], *, stale: Collection[str] = (), symbols: Symbols = UNICODE
+) -> RenderableType:
+    """Months, assignments, tasks, points, and what to do next."""
+    step = next_step(course, reports)
+    width = max((2 * len(points(a.points)) + 3 for a in course), default=0)
+    parts: list[RenderableType] = [heading(course.title, _points_of(course, reports)), ""]
+    for month in course.months:
+        parts.append(Text(f"{_spoken(month.id)} {symbols.dot} {clean(month.title)}", style="dim"))
+        for name in month.assignments:
+            assignment = course.assignment(name)
+            report = reports.get(assignment.id)
+            parts.append(_assignment_line(assignment, report, assignment.id in stale, width, symbols))
+            if len(course.assignments) <= 2 or assignment.id == step.assignment:
+                parts.append(_task_table(assignment, report, symbols, indent=5))
+        parts.append("")
+    return Group(*parts, *_hidden_note(reports.values()), _next(step, symbols))
+
+
+def screen(
+    report: Report,
+    assignment: Assignment,
+    progress: Progress,
+    *,
+    task: str | None = None,
+    symbols: Symbols = UNICODE,
+) -> RenderableType:
+    """One check: what passed, the first thing to fix, what it looks like, and what to do next."""
+    head = f"{assignment.short}  {report.title}"
+    parts: list[RenderableType] = [heading(head, _score(report)), ""]
+    parts.append(_task_table(assignment, report, symbols, indent=2))
+    focus = _focus(assignment, report, task)
+    if focus is None:
+        parts += ["", *_all_done(report, task, symbols)]
+    elif tried(focus):
+        parts += ["", *_first_to_fix(focus, report, progress, symbols)]
+    parts += [*_notes(report, symbols), ""]
+    return Group(*parts, *_what_next(assignment, report, progress, focus, task, symbols))
+
+
+def _focus(assignment: Assignment, report: Report, task: str | None) -> TaskResult | None:
+    """The task that the screen is about; None where all that was asked passes."""
+    if task is not None:
+        chosen = next(result for result in report.by_task() if result.name == task)
+        return None if chosen.done else chosen
+    found = focus_of(assignment, report)
+    return found[1] if found else None
+
+
+def _spoken(month: str) -> str:
+    """ "Month 1" of "month1"."""
+    return re.sub(r"(?<=[a-z])(?=\d)", " ", month).replace("_", " ").capitalize()
+
+
+def _points_of(course: Course, reports: Mapping[str, Report]) -> str:
+    known = [report for report in reports.values() if not report.hidden_elsewhere]
+    return f"{points(sum(report.points for report in known))} of {points(course.points)} points"
+
+
+def _score(report: Report) -> str:
+    if report.hidden_elsewhere:
+        ran = [test for test in report.tests if test.outcome != "skipped"]
+        return f"{sum(test.outcome == 'passed' for test in ran)} of {plural(len(ran), 'practice test')}"
+    return f"{points(report.points)} of {points(report.max_points)} points"
+
+
+def _assignment_line(
+    assignment: Assignment, report: Report | None, edited: bool, width: int, symbols: Symbols
+) -> Table:
+    line = Table.grid(expand=True, padding=(0, 2, 0, 0))
+    line.add_column(no_wrap=True)
+    line.add_column(ratio=1)
+    line.add_column(no_wrap=True)
+    line.add_column(no_wrap=True, justify="right")
+    results = _results(assignment, report)
+    done = sum(result.done for result in results)
+    share = done / len(results) if results else 0.0
+    if report is not None and not report.hidden_elsewhere and report.max_points:
+        share = 1.0 if finished(report) else min(report.points / report.max_points, 0.99)
+    title = Text(clean(assignment.title))
+    if edited:
+        title.append("\nedited since the last check", style="dim")
+    earned = points(report.points) if report and not report.hidden_elsewhere else "0" if report is None else "?"
+    worth = f"{earned} / {points(assignment.points)}".rjust(width)
+    line.add_row(Text(assignment.short), title, bar(share, symbols), Text(worth))
+    return line
+
+
+def _results(assignment: Assignment, report: Report | None) -> tuple[TaskResult, ...]:
+    """The tasks as they stand; without a report, as not checked."""
+    known = {result.name: result for result in report.by_task()} if report else {}
+    return tuple(known.get(t.name, TaskResult(t.name, t.title, 0.0, t.points, ())) for t in assignment.tasks)
+
+
+def _task_table(assignment: Assignment, report: Report | None, symbols: Symbols, indent: int) -> RenderableType:
+    """A line a task: its sign, its points, and how it stands."""
+    results = _results(assignment, report)
+    done = {result.name for result in results if result.done}
+    together = len(results) > MOST_TASKS and len(done) > 1
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for column in (1, 2, 3, 4, 5):
+        table.add_column(justify="right" if column == 4 else "left", no_wrap=column == 4)
+    margin = " " * (indent - 2)
+    for result in results:
+        if together and result.done:
+            continue
+        state = state_of(result)
+        earned = "?" if report is not None and report.hidden_elsewhere else points(result.points)
+        quiet = "dim" if state in ("unwritten", "unknown") else ""
+        worth = Text(f"{earned} / {points(result.max_points)}", style=quiet)
+        waits = [name for name in assignment.task(result.name).needs if name not in done]
+        said = "the file cannot be loaded" if report and cannot_load(report) else _how_it_stands(result, state, waits)
+        table.add_row(margin, symbols.of(state), Text(result.name), worth, Text(said, style="dim"))
+    if together:
+        table.add_row(margin, symbols.of("passed"), Text(f"{len(done)} more pass", style="dim"), "", "")
+    return table
+
+
+def _how_it_stands(result: TaskResult, state: str, waits: list[str]) -> str:
+    ran = [test for test in result.tests if test.outcome != "skipped"]
+    good = sum(test.outcome == "passed" for test in ran)
+    fixed = {
+        "unknown": "not checked yet",
+        "unwritten": NOT_WRITTEN,
+        "passed": f"{len(ran)} tests pass" if len(ran) > 1 else "its test passes",
+        "error": "a test broke on our side",
+        "blocked": f"waits for {waits[0]}" if waits else "waits for another test",
+    }
+    return fixed.get(state) or f"{good} of {plural(len(ran), 'test')} pass" + ("es" if len(ran) == 1 else "")
+
+
+def _first_to_fix(result: TaskResult, report: Report, progress: Progress, symbols: Symbols) -> list[RenderableType]:
+    """The first failing test of the task, what came back, and the known mistake that it equals."""
+    test = _first_failing(result)
+    kind = "hidden test" if test.hidden else "practice test"
+    broken = cannot_load(report)
+    parts: list[RenderableType] = [Text(f"Fix first: {'the file itself' if broken else result.name}", style="bold")]
+    if not broken:
+        sentence = Text.assemble(symbols.of(test.outcome), f" {clean(test.sentence)}", (f"  ({kind})", "dim"))
+        parts.append(Capped(sentence, 3, symbols, indent=2, hang=2))
+    if test.reason:
+        parts.append(Capped(test.reason, 9, symbols))
+    for figure in test.figures[:3]:
+        against = f", needed {figure.threshold:g}" if figure.threshold is not None else ""
+        parts.append(Capped(f"{figure.name}: {figure.value:g}{figure.unit}{against}", 1, symbols))
+    parts += _looks_like(result, test, report, progress, symbols)
+    if test.output.strip() and not broken:
+        parts += ["", Text("  Your code printed", style="dim"), Capped(_tail(test.output, 4), 4, symbols, style="dim")]
+    return parts
+
+
+def _first_failing(result: TaskResult) -> TestResult:
+    """Failed before blocked, and otherwise in the order of the tests."""
+    undone = [test for test in result.tests if test.outcome not in ("passed", "skipped")]
+    return next((test for test in undone if test.outcome != "blocked"), undone[0])
+
+
+def _looks_like(
+    result: TaskResult, test: TestResult, report: Report, progress: Progress, symbols: Symbols
+) -> list[RenderableType]:
+    mistake = test.mistake or next((other.mistake for other in result.tests if other.mistake), None)
+    if mistake is None:
+        return []
+    parts: list[RenderableType] = ["", Text("  What it looks like", style="bold"), Capped(mistake.seen, 3, symbols)]
+    if progress.may_name(report.assignment, result.name, mistake):
+        parts.append(Capped(mistake.named, 3, symbols))
+    return parts
+
+
+def _tail(output: str, lines: int) -> str:
+    kept = clean(output).strip().splitlines()
+    return "\n".join(kept[-lines:])
+
+
+def _all_done(report: Report, task: str | None, symbols: Symbols) -> list[RenderableType]:
+    if task is not None:
+        return [Text(f"{task} passes.", style="bold")]
+    if report.hidden_elsewhere:
+        return [Text("Every practice test passes.", style="bold")]
+    return [Text(f"All {plural(len(report.tasks), 'task')} pass.", style="bold")]
+
+
+def _notes(report: Report, symbols: Symbols) -> list[RenderableType]:
+    notes = [*report.notes[:2]]
+    if report.hidden_elsewhere:
+        notes.append(f"{plural(report.hidden_elsewhere, 'hidden test')} will also count; they are not on this machine.")
+    skipped = sorted({test.reason for test in report.tests if test.outcome == "skipped"})
+    if skipped:
+        count = sum(test.outcome == "skipped" for test in report.tests)
+        notes.append(f"{plural(count, 'practice test')} skipped: {skipped[0]}")
+    if not notes:
+        return []
+    return ["", *(Capped(f"{symbols.dot} {note}", 2, symbols, indent=2, hang=2, style="dim") for note in notes)]
+
+
+def _hidden_note(reports: Collection[Report]) -> list[RenderableType]:
+    hidden = sum(report.hidden_elsewhere for report in reports)
+    said = f"{plural(hidden, 'hidden test')} will also count; they are not here, so the points are not known."
+    return [Text(said, style="dim"), ""] if hidden else []
+
+
+def _what_next(
+    assignment: Assignment,
+    report: Report,
+    progress: Progress,
+    focus: TaskResult | None,
+    task: str | None,
+    symbols: Symbols,
+) -> list[RenderableType]:
+    """The command that helps now: the next hint of what fails, else the next thing to write or to read."""
+    if focus is not None and tried(focus):
+        if any(test.outcome == "error" for test in focus.tests):
+            return [
+                _command(
+                    symbols, f"autograder check {assignment.short}", "once more; if it stays, it is a fault of ours"
+                )
+            ]
+        if not cannot_load(report):
+            return [_hint_line(assignment, focus.name, progress, symbols)]
+    if focus is not None and task is not None and not tried(focus):
+        return [_next(write_step(assignment, assignment.task(task), report), symbols)]
+    step = step_in(assignment, report)
+    if step.kind != "done":
+        return [_next(step, symbols)]
+    return [
+        _command(symbols, f"autograder quiz {assignment.short}", "questions that explain"),
+        _command(
+            symbols,
+            f"autograder solution {assignment.short}.{task or assignment.tasks[0].name}",
+            "our way beside yours",
+        ),
+        _command(symbols, "autograder status", "what comes next"),
+    ]
+
+
+def _hint_line(assignment: Assignment, name: str, progress: Progress, symbols: Symbols) -> Table:
+    hints, read = len(assignment.task(name).hints), progress.hints_read(assignment, name)
+    target = f"{assignment.short}.{name}"
+    if read < hints:
+        which = ("the first", "the second", "the third")[read] if read < 3 else f"number {read + 1}"
+        return _command(symbols, f"autograder hint {target}", f"{which} of {plural(hints, 'hint')}")
+    return _command(symbols, f"autograder solution {target}", "all hints are read, so the solution opens")
+
+
+def _next(step: NextStep, symbols: Symbols) -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_row(Text("Next", style="bold"), Text(step.sentence))
+    if step.command:
+        table.add_row("", Text.assemble((f"{symbols.arrow} ", "dim"), (step.command, "bold cyan")))
+    return table
+
+
+def _command(symbols: Symbols, command: str, why: str) -> Table:
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_row(Text(symbols.arrow, style="dim"), Text(command, style="bold cyan"), Text(f" {why}", style="dim"))
+    return line

@@ -1,0 +1,1 @@
+"""Where student code runs: its own process, behind walls, answering questions over a typed wire."""

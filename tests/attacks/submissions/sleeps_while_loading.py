@@ -1,0 +1,7 @@
+# Class: sleeps for ever while its module loads
+# Deserves: 0
+# Cpu: 0.3
+
+import time
+
+time.sleep(1e6)

@@ -1,0 +1,78 @@
+"""The author's gate opens for a sound assignment and closes for each way of being unsound."""
+
+import json
+
+import pytest
+
+from autograder.authoring.release import release
+from autograder.authoring.verify import verify
+from autograder.course import Course
+
+
+@pytest.fixture
+def gate(toy):
+    """Edits files of t01 (old text -> new text), releases, and returns what the gate finds."""
+    folder = toy / "solutions" / "t01_numbers"
+
+    def run(name: str = "", old: str = "", new: str = "", **options):
+        if name:
+            text = (folder / name).read_text()
+            assert old in text
+            (folder / name).write_text(text.replace(old, new))
+            release(toy)
+        course = Course.load(toy)
+        return verify(course, course.assignment("t01"), quick=True, **options)
+
+    return run
+
+
+def test_the_toy_course_passes(gate):
+    found = gate()
+    assert found.lapses == []
+    assert set(found.trivial.values()) == {0.0}
+    assert all(row.caught_by for row in found.mistakes)
+    assert {row.id for row in found.mistakes if not row.recognised_in} == {"empty_is_zero"}  # a lone number
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        (
+            "source.py",
+            "return math.fsum(xs) / len(xs)",
+            "return math.fsum(xs) / (len(xs) + 1)",
+            "the reference does not pass",
+        ),
+        ("alternatives.py", "", "", ""),
+        ("mistakes.py", "return math.fsum(xs)\n", "return mean(xs)\n", "the mistake sum_for_mean passes"),
+        ("mistakes.py", 'twin="drops_the_last_mean",', "", "are only 0 tolerances apart"),
+        ("mistakes.py", 'caught_by="test_no_numbers_no_mean"', 'caught_by="test_no_such"', "which is no hidden test"),
+        ("hidden_tests.py", '@needs("test_the_mean_of_many")\ndef test_no_numbers', "def test_no_numbers", "pays"),
+        ("mistakes.py", 'seen="What is the mean of no numbers at all?"', 'seen=" "', "lacks a sentence"),
+    ],
+)
+def test_each_lapse_is_named(gate, name, old, new, said):
+    lapses = gate(name, old, new).lapses
+    assert any(said in lapse for lapse in lapses) if said else not lapses
+
+
+def test_a_measurement_is_kept_until_something_changes(toy):
+    course = Course.load(toy)
+    assignment = course.assignment("t02")
+    first = verify(course, assignment)
+    assert not first.lapses
+    assert not first.kept
+    again = verify(course, assignment)
+    assert again.kept
+    assert again.seeds == first.seeds
+    path = assignment.solution_folder / "hidden_tests.py"
+    path.write_text(path.read_text() + "\n# another thought\n")
+    assert not verify(course, assignment).kept
+
+
+def test_what_is_kept_is_plain_json(toy):
+    course = Course.load(toy)
+    verify(course, course.assignment("t02"))
+    text = (toy / "solutions" / "t02_lists" / "calibration.json").read_text()
+    assert "Infinity" not in text
+    assert len(json.loads(text)["seeds"]["test_random_words_are_counted"]) == 32

@@ -1,0 +1,52 @@
+"""Every assignment has passed its author's gate with the files that stand here today."""
+
+from pathlib import Path
+
+import pytest
+
+from autograder.authoring.verify import calibration_hash, kept_calibration
+from autograder.course import Course
+from autograder.grading.run import author_of, grade
+from autograder.sandbox.loopback import LoopbackTransport
+from autograder.sandbox.session import SandboxTransport
+from autograder.testing.modules import without_test_cells
+
+pytestmark = pytest.mark.course
+
+ROOT = Path(__file__).parents[2]
+NAMES = [assignment.id for assignment in Course.load(ROOT)]
+
+
+def solved(assignment) -> str:
+    """The reference as a student would have written it."""
+    text = without_test_cells((assignment.solution_folder / "source.py").read_text(encoding="utf-8"))
+    return "\n".join(
+        line for line in text.splitlines() if "## BEGIN SOLUTION" not in line and "## END SOLUTION" not in line
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_kept_measurement_is_of_todays_files(name):
+    course = Course.load(ROOT)
+    assignment = course.assignment(name)
+    author = author_of(assignment)
+    kept = kept_calibration(author)
+    assert kept, f"autograder verify {assignment.short}"
+    assert kept.hash == calibration_hash(course, assignment, author), f"autograder verify {assignment.short}"
+    assert set(kept.trivial.values()) == {0.0}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_reference_gets_full_marks_by_every_road(course, name):
+    """The loopback, a forked child and bubblewrap make the same report."""
+    assignment = course.assignment(name)
+    assignment.module_path.write_text(solved(assignment))
+    reports = [grade(course, assignment, LoopbackTransport())]
+    for mode in ("fork", "bubblewrap"):
+        with SandboxTransport.start(
+            mode=mode, requires=assignment.requires, readable=(assignment.folder,)
+        ) as transport:
+            reports.append(grade(course, assignment, transport))
+    for report in reports:
+        assert [test.id for test in report.tests if test.outcome not in ("passed", "skipped")] == []
+        assert report.points == pytest.approx(report.max_points)
