@@ -115,7 +115,7 @@ def _keep_fault(error: Exception) -> str:
     text = (
         "".join(traceback.format_exception(error)) + f"\nautograder {__version__}, Python {sys.version}\n{sys.argv}\n"
     )
-    name = time.strftime("%Y-%m-%d_%H-%M-%S.txt")
+    name = time.strftime("autograder-fault_%Y-%m-%d_%H-%M-%S.txt")
     for folder in (_state_folder(), Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):
             if folder is not None:
