@@ -21,7 +21,7 @@ test: ready-test
 	$(BIN)/python -m pytest -q
 
 docs: ready-docs
-	$(BIN)/python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 verify: ready-core
 	@$(BIN)/python -m autograder verify

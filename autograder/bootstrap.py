@@ -24,7 +24,9 @@ from typing import Any, Iterator  # noqa: UP035  (this file also runs on Python 
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST, NEWEST = (3, 11), (3, 13)
-EXTRAS = {"core": "", "test": "[dev]", "docs": "[docs]"}
+EXTRAS = {"core": "", "test": "[dev,docs]", "docs": "[docs]"}
+DEBIAN = {"bwrap": "bubblewrap", "chromium": "chromium"}
+"""Programs that `test` uses where they are there: the sandbox's outer wall, and a browser that opens the site."""
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CPU_GB, GPU_GB = 1.5, 10.0
 """Disk that an install needs while it runs; what stays is 1.0 GB with the CPU build of torch (measured)."""
@@ -225,7 +227,9 @@ def set_up(what: str) -> None:
     gpu = has_nvidia_gpu()
     index = torch_index(gpu)
     check_disk(GPU_GB if gpu else CPU_GB)
-    if not shutil.which("bwrap") and sys.platform == "linux":
+    if what == "test":
+        get_programs()
+    elif not shutil.which("bwrap") and sys.platform == "linux":
         say("  note: bubblewrap is missing; grading works, with less between your code and your files.")
         say("        sudo apt-get install bubblewrap")
     if fresh:
@@ -240,6 +244,23 @@ def set_up(what: str) -> None:
         stamp(name).write_text(fingerprint() + "\n", encoding="utf-8")
     (venv() / ".installing").unlink()
     say("  ready.\n")
+
+
+def get_programs() -> None:
+    """Debian's programs for the project's own tests: installed where root may, else named; the tests go on without."""
+    missing = [package for program, package in DEBIAN.items() if not shutil.which(program)]
+    if not missing or sys.platform != "linux":
+        return
+    line = "apt-get install --yes --no-install-recommends " + " ".join(missing)
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        try:
+            quiet = "export DEBIAN_FRONTEND=noninteractive; apt-get update --quiet; " + line
+            run_step("Debian's " + ", ".join(missing), ["sh", "-c", quiet])
+            return
+        except Refusal as refusal:
+            say("  " + str(refusal).splitlines()[0])
+    say(f"  note: without {' and '.join(missing)} the tests that need them are skipped.")
+    say("        sudo " + line)
 
 
 def usable_venv() -> bool:

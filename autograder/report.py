@@ -90,10 +90,6 @@ class TaskResult:
         counted = [test for test in self.tests if test.outcome != "skipped"]
         return bool(counted) and all(test.outcome == "passed" for test in counted)
 
-    @property
-    def tried(self) -> bool:
-        return any(test.outcome == "passed" or test.reason != NOT_WRITTEN for test in self.tests)
-
 
 NOT_WRITTEN = "not written yet"
 """The reason of a test whose function still raises NotImplementedError."""

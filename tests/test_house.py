@@ -8,7 +8,19 @@ import pytest
 import autograder
 
 ENGINE = Path(autograder.__file__).parent
-LAYERS = ("errors", "course", "report", "sandbox", "testing", "grading", "authoring", "learner", "reporting", "cli")
+LAYERS = (
+    "errors",
+    "files",
+    "course",
+    "report",
+    "sandbox",
+    "testing",
+    "grading",
+    "authoring",
+    "learner",
+    "reporting",
+    "cli",
+)
 SAME_LEVEL = {"authoring": {"learner"}, "learner": {"authoring"}}
 MODULES = sorted(path for path in ENGINE.rglob("*.py"))
 

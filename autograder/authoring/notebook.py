@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from autograder.authoring.files import disk_in_words, sha256, write_whole
 from autograder.authoring.percent import Notebook, to_module, to_notebook
 from autograder.authoring.render_notebook import notebook_json
 from autograder.course import STATE_FOLDER, Assignment
 from autograder.errors import CourseError, SubmissionError
+from autograder.files import disk_in_words, sha256, write_whole
 from autograder.grading.submission import digest, forms_file, read_text
 
 NOTEBOOK_FILE = ".notebook.json"

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autograder.authoring.committed import committed_files
-from autograder.authoring.files import disk_in_words, sha256, write_whole
 from autograder.authoring.manifest import Manifest, Verdict
 from autograder.authoring.staging import OnAssignment, stage
 from autograder.course import DIAGNOSIS_FILE, MANIFEST_FILE
+from autograder.files import disk_in_words, sha256, write_whole
 from autograder.grading.diagnosis import same_record
 
 RELEASED = "assignments"

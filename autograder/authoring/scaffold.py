@@ -12,10 +12,10 @@ import tomllib
 from pathlib import Path
 
 from autograder.authoring.cells import is_free_module_name
-from autograder.authoring.files import disk_in_words, write_whole
 from autograder.authoring.plan import PLAN_FILE, Plan, read_plan
 from autograder.authoring.scaffold_text import FILES
 from autograder.errors import SourceError, UnknownName
+from autograder.files import disk_in_words, write_whole
 
 
 def new_assignment(root: Path, assignment: str, title: str, month: str) -> Path:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from autograder.authoring import render
-from autograder.authoring.files import write_whole
 from autograder.authoring.plan import Plan, read_plan
 from autograder.authoring.render_notebook import notebook, notebook_json
 from autograder.authoring.source import Source, read_source
 from autograder.course import ASSIGNMENT_FILE, COURSE_FILE, DIAGNOSIS_FILE, Assignment
 from autograder.errors import ReleaseError, SourceError
+from autograder.files import write_whole
 from autograder.grading.diagnosis import build_record
 from autograder.testing.collect import collect_tests
 from autograder.testing.modules import Author

@@ -21,11 +21,11 @@ from autograder.authoring.trivial import TRIVIAL, with_trivial
 from autograder.authoring.vetting import Trial, try_seed
 from autograder.course import DIAGNOSIS_FILE, Assignment, Course
 from autograder.errors import SourceError
-from autograder.grading.diagnosis import from_author, from_record, proxy, recognise
+from autograder.files import write_json
+from autograder.grading.diagnosis import SEEDS_FOR_LITTLE, from_author, from_record, proxy, recognise
 from autograder.grading.forbidden import forbidden_uses
 from autograder.grading.run import author_of, tests_of
 from autograder.grading.scoring import settle, worth
-from autograder.grading.store import write_json
 from autograder.report import TestResult
 from autograder.sandbox.loopback import LoopbackTransport
 from autograder.sandbox.messages import Program
@@ -326,7 +326,7 @@ class _Gate:
         self._check_record()
 
     def _recognise(self, item: Mistake, case: TestCase, live: Any, row: MistakeRow) -> None:
-        seeds = self.found.seeds[case.family][:3]
+        seeds = list(dict.fromkeys([*self.found.seeds[case.family], *range(SEEDS_FOR_LITTLE)]))[:SEEDS_FOR_LITTLE]
         verdict = run_test(case, proxy(self.author, item), proxy(self.author), seeds[0])
         if verdict.passed:
             return

@@ -102,15 +102,22 @@ def _open(author: Author, items: tuple[Any, ...]) -> Conversation:
 
 
 def from_author(author: Author) -> Candidates:
-    """Candidates that are run, in this process: an author's mistakes are trusted code."""
+    """Candidates that are run, in this process, once for each test and seed: an author's mistakes are trusted code."""
 
-    def candidates(case: TestCase, seed: int) -> Iterator[Candidate]:
+    def run(case: TestCase, seed: int) -> Iterator[Candidate]:
         reference = remembering(author)
         for mistake in author.mistakes:
             if mistake.task == case.task:
                 verdict = run_test(case, proxy(author, mistake), reference(), seed)
                 if not verdict.passed:
                     yield Candidate(_sentences(mistake), frozenset(mistake.twin), _replies(verdict.transcript))
+
+    known: dict[tuple[str, int], list[Candidate]] = {}
+
+    def candidates(case: TestCase, seed: int) -> list[Candidate]:
+        if (case.name, seed) not in known:
+            known[case.name, seed] = list(run(case, seed))
+        return known[case.name, seed]
 
     return candidates
 

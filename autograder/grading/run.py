@@ -26,7 +26,7 @@ from autograder.grading.diagnosis import (
 from autograder.grading.forbidden import forbidden_uses
 from autograder.grading.scoring import settle, worth
 from autograder.grading.submission import Form, Submission, read_submission
-from autograder.report import NOT_WRITTEN, Report, TestResult
+from autograder.report import Report, TestResult
 from autograder.sandbox.messages import Conversation, Program, Transport
 from autograder.testing.collect import TestCase, collect_tests
 from autograder.testing.modules import Author
@@ -157,6 +157,7 @@ class _Run:
         self._broken: Verdict | None = None
         self._timeouts: dict[str, int] = {}
         self._whole: set[str] = set()
+        self._unfinished: set[str] = set()
         self._vetted = vetted_seeds(author.path(CALIBRATION_FILE)) if author else {}
         self._recorded = from_record(assignment.folder / DIAGNOSIS_FILE)
         self._live: Candidates = from_author(author) if author else self._recorded
@@ -176,7 +177,7 @@ class _Run:
         verdict = self._not_worth_running(case) or self._run(case, seeds[0])
         self._remember(case, verdict)
         recognised = None
-        if verdict.outcome == "failed" and verdict.transcript:
+        if verdict.outcome == "failed" and verdict.transcript and not self._waits(case):
             candidates = self._live if case.hidden else self._recorded
             recognised = recognise(case, verdict, seeds, candidates, lambda seed: self._run(case, seed, fresh=True))
             if is_whole(verdict):
@@ -209,7 +210,7 @@ class _Run:
             return opened[0]
 
         verdict = run_test(case, Student(open_conversation), proxy(self.author) if self.author else None, seed)
-        if _could_be_history(verdict) and opened and not opened[0].fresh:
+        if _could_be_history(verdict) and opened and not opened[0].fresh and not self._waits(case):
             return self._run(case, seed, fresh=True)
         return verdict
 
@@ -231,6 +232,10 @@ class _Run:
             return Verdict("timeout", said, said)
         return None
 
+    def _waits(self, case: TestCase) -> bool:
+        """Whether the task builds on one that is not right yet: its failures are blocked, and say nothing of it."""
+        return any(name in self._unfinished for name in self.assignment.task(case.task).needs)
+
     def _remember(self, case: TestCase, verdict: Verdict) -> None:
         kinds = {exchange.reply.kind for exchange in verdict.transcript}
         if "broken" in kinds:
@@ -239,8 +244,8 @@ class _Run:
             self._timeouts[case.task] = self._timeouts.get(case.task, 0) + 1
         if verdict.ended.output_cut and not self.notes:
             self.notes.append("Your code printed more than is kept; printing costs nothing, but slows it down.")
-        if verdict.outcome == "failed" and verdict.safe == NOT_WRITTEN:
-            self._timeouts.pop(case.task, None)
+        if verdict.outcome not in ("passed", "skipped"):
+            self._unfinished.add(case.task)
 
 
 def _could_be_history(verdict: Verdict) -> bool:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import tempfile
 from pathlib import Path
-from typing import Any
 
-from autograder.errors import EnvironmentProblem
+from autograder.files import read_json, set_aside, write_json
 from autograder.report import Report
 
 
@@ -25,12 +20,13 @@ class ReportStore:
     def load(self, assignment: str) -> Report | None:
         """The kept report, or None. A damaged one is set aside as `*.corrupt`, never deleted."""
         path = self.path(assignment)
-        try:
-            return Report.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+        data, _ = read_json(path)
+        if not data:
             return None
+        try:
+            return Report.from_json(data)
         except (ValueError, KeyError, TypeError, AttributeError):
-            path.replace(path.with_suffix(".json.corrupt"))
+            set_aside(path)
             return None
 
     def load_all(self) -> dict[str, Report]:
@@ -44,28 +40,3 @@ class ReportStore:
         write_json(self.folder / name, report.to_json())
         if report.complete:
             (self.folder / f"{report.assignment}.partial").unlink(missing_ok=True)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Writes atomically: beside the file, then renamed over it. A full disk is a sentence, and changes nothing."""
-    handle, temporary = -1, ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(data, file, ensure_ascii=False, indent=1)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise EnvironmentProblem(
-            "the disk is full: nothing was changed"
-            if full
-            else f"cannot write ({error.strerror}): nothing was changed",
-            where=str(path),
-            mend="free some space and run the same command again" if full else "look at the folder's owner and rights",
-        ) from error

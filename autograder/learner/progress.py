@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.course import Assignment, Course, Task
-from autograder.grading.store import write_json
-from autograder.learner.state import read_json
+from autograder.files import read_json, write_json
 from autograder.report import Recognised, Report
 
 FILE = "progress.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from autograder.course import Assignment, Course, Task
 from autograder.errors import AutograderError, CourseError, SubmissionError
-from autograder.learner.state import cannot_write, write_text
+from autograder.files import in_words, write_whole
 
 PRISTINE = ".stub.py"
 
@@ -37,7 +37,7 @@ def reset(course: Course, assignment: Assignment, task: Task | None = None) -> R
         fresh = with_task_reset(_module_text(assignment), stub, task, assignment)
         there = [assignment.module_path]
     backup = back_up(course, assignment, there) if there else None
-    write_text(assignment.module_path, fresh)
+    write_whole(assignment.module_path, fresh.encode())
     if task is None and assignment.notebook_path.is_file():
         assignment.notebook_path.unlink()
     return Reset(backup, tuple(there) or (assignment.module_path,))
@@ -67,7 +67,7 @@ def back_up(course: Course, assignment: Assignment, files: list[Path]) -> Path:
         for path in files:
             shutil.copy2(path, folder / path.name)
     except OSError as error:
-        raise cannot_write(error, Path(error.filename or parent)) from error
+        raise in_words(error, Path(error.filename or parent)) from error
     return folder
 
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from autograder.sandbox.messages import Isolation
 
 _SIGNALS_ABI = 6
 _TCP_ABI = 4
+_SHARED = "one test of yours leaving something behind for your next (a failure is confirmed in a fresh process)"
 
 
-def describe(mode: str, facts: dict[str, Any]) -> Isolation:
-    """`facts` are the warm process's own: landlock (ABI or 0), seccomp, own_user, granted (namespaces), forked."""
+def describe(mode: str, facts: dict[str, Any], shared: bool = False) -> Isolation:
+    """What holds; `shared` says that one process answers many tests, where each would else have its own.
+
+    `facts` are the warm process's own: landlock (ABI or 0), seccomp, own_user, granted (namespaces), forked.
+    """
+    found = _describe(mode, facts)
+    return replace(found, not_stopped=(*found.not_stopped, _SHARED)) if shared else found
+
+
+def _describe(mode: str, facts: dict[str, Any]) -> Isolation:
     abi, seccomp = int(facts["landlock"]), bool(facts["seccomp"])
     if mode == "bubblewrap":
         return _bubblewrap(abi, seccomp, bool(facts["own_user"]))

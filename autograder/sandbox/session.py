@@ -58,7 +58,7 @@ class SandboxTransport:
         self._warm = launch.start(mode, self._requires, self._readable)
         self._last_key = 0
         self._open: dict[int, SandboxConversation] = {}
-        self.isolation = describe(mode, self._warm.facts)
+        self.isolation = describe(mode, self._warm.facts, shared)
 
     @classmethod
     def start(

@@ -81,7 +81,14 @@ def numbers(value: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     if isinstance(value, list | tuple):
         parts = [numbers(item) for item in value]
         return np.concatenate(parts) if parts else np.zeros(0)
-    return np.array([value] if isinstance(value, bool | int | float) else [], dtype=np.float64)
+    return np.array([_as_float(value)] if isinstance(value, bool | int | float) else [], dtype=np.float64)
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an int beyond any float
+        return math.copysign(math.inf, value)
 
 
 def _array_difference(answer: Any, expected: Any, tolerance: Tolerance, place: str) -> Difference | None:

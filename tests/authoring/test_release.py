@@ -7,7 +7,8 @@ import shutil
 
 import pytest
 
-from autograder.authoring import files, staging
+from autograder import files
+from autograder.authoring import staging
 from autograder.authoring.release import release
 from autograder.course import Course
 from autograder.errors import EnvironmentProblem, ReleaseError, SourceError

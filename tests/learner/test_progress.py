@@ -1,12 +1,10 @@
 """What was read and met."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from autograder.errors import AutograderError, EnvironmentProblem
-from autograder.learner import state
+from autograder.errors import AutograderError
 from autograder.learner.hints import next_hint
 from autograder.learner.progress import Progress
 from autograder.report import Recognised
@@ -82,26 +80,3 @@ def test_a_file_edited_by_hand_costs_its_odd_entries_only(toy_course):
     progress = Progress.load(toy_course)
     assert progress.hints == {"t01_numbers.mean": 2}
     assert progress.failures == {}
-
-
-def test_a_full_disk_is_a_sentence_and_leaves_the_old_file_whole(tmp_path, monkeypatch):
-    path = tmp_path / "mine.py"
-    path.write_text("old", encoding="utf-8")
-
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(state.os, "fsync", full)
-    with pytest.raises(EnvironmentProblem, match="disk is full"):
-        state.write_text(path, "new")
-    assert path.read_text(encoding="utf-8") == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["mine.py"]
-
-
-def test_a_folder_in_the_way_is_a_sentence(tmp_path):
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(EnvironmentProblem, match="cannot be written"):
-        state.write_text(tmp_path / "file" / "inner.json", "{}")
-    (tmp_path / "folder.json").mkdir()
-    with pytest.raises(EnvironmentProblem, match="cannot be read"):
-        state.read_json(Path(tmp_path / "folder.json"))
