@@ -254,7 +254,7 @@ def get_programs() -> None:
     line = "apt-get install --yes --no-install-recommends " + " ".join(missing)
     if os.geteuid() == 0 and shutil.which("apt-get"):
         try:
-            quiet = "export DEBIAN_FRONTEND=noninteractive; apt-get update --quiet; " + line
+            quiet = "export DEBIAN_FRONTEND=noninteractive; apt-get update --quiet; exec " + line
             run_step("Debian's " + ", ".join(missing), ["sh", "-c", quiet])
             return
         except Refusal as refusal:
@@ -314,7 +314,7 @@ def answers(url: str, seconds: float = 5.0) -> bool:
         try:
             with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=seconds) as reply:
                 good.append(reply.status == 200)
-        except (OSError, ValueError):
+        except Exception:  # whatever a proxy or a captive portal makes of it: no answer
             pass
 
     thread = threading.Thread(target=ask, daemon=True)

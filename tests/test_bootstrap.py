@@ -1,6 +1,7 @@
 """The set-up of `.venv`, with Pythons, pip and the network all made up: nothing is fetched here."""
 
 import ast
+import os
 import shutil
 import signal
 import subprocess
@@ -107,7 +108,7 @@ def test_a_second_run_says_nothing_and_asks_nobody(folder):
 
 def test_the_tests_need_more_than_the_core_and_bring_the_core_along(folder):
     run(folder, "test")
-    assert calls(folder)[-1].endswith(f"--editable {folder}[dev]")
+    assert calls(folder)[-1].endswith(f"--editable {folder}[dev,docs]")
     before = calls(folder)
     run(folder, "core")
     assert calls(folder) == before
@@ -263,7 +264,11 @@ def test_the_index_of_cpu_builds_is_used_only_where_it_answers(monkeypatch, caps
 
 
 def test_an_index_that_never_answers_does_not_hold_the_set_up(monkeypatch):
-    monkeypatch.setattr(bootstrap.urllib.request, "urlopen", lambda *_, **__: time.sleep(3))
+    def silent(*_: object, **__: object) -> None:
+        time.sleep(3)
+        raise OSError("nobody answered")
+
+    monkeypatch.setattr(bootstrap.urllib.request, "urlopen", silent)
     started = time.monotonic()
     assert not bootstrap.answers("https://example.org", seconds=0.2)
     assert time.monotonic() - started < 2
@@ -282,3 +287,21 @@ def test_a_folder_called_venv_that_is_none_is_left_alone(folder):
     assert done.returncode == 2
     assert "move it away" in done.stderr
     assert (folder / ".venv" / "letters.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_the_tests_programs_are_named_where_they_cannot_be_installed(folder):
+    done = run(folder, "test")
+    assert done.returncode == 0
+    assert "sudo apt-get install --yes --no-install-recommends bubblewrap chromium" in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may install them")
+@pytest.mark.parametrize("works", [True, False])
+def test_root_gets_the_tests_programs_and_goes_on_without_them(folder, works):
+    apt = folder.parent / "bin" / "apt-get"
+    apt.write_text(f'#!/bin/sh\necho "apt-get $*" >> calls\n{"true" if works else "false"}\n', encoding="utf-8")
+    apt.chmod(0o755)
+    done = run(folder, "test")
+    assert done.returncode == 0
+    assert "apt-get install --yes --no-install-recommends bubblewrap chromium" in calls(folder)
+    assert ("the tests that need them are skipped" in done.stdout) is not works

@@ -386,6 +386,8 @@ def graders(released_toy):
 def pytest_generate_tests(metafunc):
     """Every attack behind every isolation. "shared" is the fork of a student's own check: one process for many tests."""
     if "attack" not in metafunc.fixturenames:
+        if "grader" in metafunc.fixturenames:
+            metafunc.parametrize("grader", ["fork", "bubblewrap"], indirect=True)
         return
     attacks = [read_attack(path) for path in sorted(SUBMISSIONS.glob("*.py"))]
     pairs = [
@@ -404,7 +406,7 @@ def attack_called():
     return lambda name: read_attack(SUBMISSIONS / f"{name}.py")
 
 
-@pytest.fixture(params=["fork", "bubblewrap"])
+@pytest.fixture
 def grader(request, graders) -> Grader:
     if request.param == "bubblewrap":
         from autograder.sandbox import outer
