@@ -19,6 +19,11 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def fingerprint(data: bytes) -> str:
+    """The hash of a file whatever its line ends: a checkout may turn LF into CRLF, and that is no edit."""
+    return sha256(data.replace(b"\r\n", b"\n"))
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Writes beside the file, then renames over it: a reader sees the old file or the new one, never half of one."""
     temporary = ""

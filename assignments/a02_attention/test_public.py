@@ -154,7 +154,9 @@ def test_mismatched_inputs_and_float_masks_are_refused(student):
 def test_same_as_the_fused_call(student):
     """Your attention equals torch's fused call on a batch with heads, a cache's causal mask and padding."""
     q, k, v = numbers(2, 3, 4, 8), numbers(2, 3, 6, 8, start=99), numbers(2, 3, 6, 5, start=500)
-    causal = torch.arange(6) <= torch.arange(2, 6)[:, None]  # (4, 6)
+    causal = torch.tensor(
+        [[1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]], dtype=torch.bool
+    )  # (4, 6)
     real = torch.tensor([[True] * 6, [False] + [True] * 5])[:, None, None, :]  # (2, 1, 1, 6)  the second text is padded
     mask = causal & real  # (2, 1, 4, 6)
     expected = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -165,7 +167,9 @@ def test_same_as_the_fused_call(student):
 def test_same_gradients_as_the_fused_call(student):
     """Your gradients of q, k and v equal those of torch's fused call."""
     q, k, v = numbers(2, 4, 3), numbers(2, 5, 3, start=99), numbers(2, 5, 6, start=500)
-    mask = torch.arange(5) <= torch.arange(1, 5)[:, None]  # (4, 5)
+    mask = torch.tensor(
+        [[1, 1, 0, 0, 0], [0, 1, 1, 0, 0], [1, 0, 1, 1, 0], [1, 1, 0, 1, 1]], dtype=torch.bool
+    )  # (4, 5)
     cotangent = numbers(2, 4, 6, start=900)
     leaves = [t.clone().requires_grad_() for t in (q, k, v)]
     y = F.scaled_dot_product_attention(*leaves, attn_mask=mask)

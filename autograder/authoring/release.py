@@ -19,7 +19,7 @@ from autograder.authoring.committed import committed_files
 from autograder.authoring.manifest import Manifest, Verdict
 from autograder.authoring.staging import OnAssignment, stage
 from autograder.course import DIAGNOSIS_FILE, MANIFEST_FILE
-from autograder.files import disk_in_words, sha256, write_whole
+from autograder.files import disk_in_words, fingerprint, write_whole
 from autograder.grading.diagnosis import same_record
 
 RELEASED = "assignments"
@@ -117,11 +117,6 @@ def _compare(fresh: Mapping[str, bytes], head: Mapping[str, bytes], notes: tuple
     advice = (*notes, "autograder release, then commit assignments/") if differs else notes
     same = len(fresh) - len(differs) - len(edited) + len(gone)
     return ReleaseResult(same=same, differs=tuple(sorted(differs)), edited=tuple(edited), advice=advice)
-
-
-def fingerprint(data: bytes) -> str:
-    """The hash of a file whatever its line ends: a checkout may turn LF into CRLF, and that is no edit."""
-    return sha256(data.replace(b"\r\n", b"\n"))
 
 
 def _known(manifest: Manifest, name: str, data: bytes) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import json
 import platform
 import sys
 import tomllib
@@ -12,8 +13,9 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from autograder.course import DIAGNOSIS_FILE, Assignment, Course, Task
+from autograder.course import DIAGNOSIS_FILE, MANIFEST_FILE, Assignment, Course, Task
 from autograder.errors import SourceError
+from autograder.files import fingerprint
 from autograder.grading.diagnosis import (
     Candidates,
     from_author,
@@ -25,7 +27,7 @@ from autograder.grading.diagnosis import (
 )
 from autograder.grading.forbidden import forbidden_uses
 from autograder.grading.scoring import settle, worth
-from autograder.grading.submission import Form, Submission, read_submission
+from autograder.grading.submission import Form, NotPython, Submission, read_submission
 from autograder.report import Report, TestResult
 from autograder.sandbox.messages import Conversation, Program, Transport
 from autograder.testing.collect import TestCase, collect_tests
@@ -116,9 +118,12 @@ def merged(older: Report | None, newer: Report) -> Report:
 
 def tests_of(assignment: Assignment, author: Author | None) -> list[TestCase]:
     """Public tests, then hidden ones where they are on this machine; by task, in the assignment's order."""
-    cases = collect_tests(assignment.public_tests, hidden=False) if assignment.public_tests.is_file() else []
+    asks = author.path("asks.py") if author else assignment.asks
+    cases = []
+    if is_as_released(assignment, assignment.public_tests) and (author or is_as_released(assignment, asks)):
+        cases = collect_tests(assignment.public_tests, hidden=False, asks=asks)
     if author and author.path("hidden_tests.py").is_file():
-        cases += collect_tests(author.path("hidden_tests.py"), hidden=True, asks=author.path("asks.py"))
+        cases += collect_tests(author.path("hidden_tests.py"), hidden=True, asks=asks)
     order = {task.name: place for place, task in enumerate(assignment.tasks)}
     seen: set[str] = set()
     for case in cases:
@@ -131,6 +136,15 @@ def tests_of(assignment: Assignment, author: Author | None) -> list[TestCase]:
             )
         seen.add(case.name)
     return sorted(cases, key=lambda case: (order[case.task], case.hidden))
+
+
+def is_as_released(assignment: Assignment, path: Path) -> bool:
+    """Whether a file beside the student's is word for word one that was released: only such a file runs out here."""
+    try:
+        manifest = json.loads((assignment.folder.parent / MANIFEST_FILE).read_text(encoding="utf-8"))
+        return fingerprint(path.read_bytes()) in manifest["files"][f"{assignment.id}/{path.name}"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 class _Run:
@@ -159,10 +173,15 @@ class _Run:
         self._whole: set[str] = set()
         self._unfinished: set[str] = set()
         self._vetted = vetted_seeds(author.path(CALIBRATION_FILE)) if author else {}
+        if not is_as_released(assignment, assignment.public_tests):
+            self.notes.append(f"test_public.py was edited, so it did not run here: pytest assignments/{assignment.id}")
         self._recorded = from_record(assignment.folder / DIAGNOSIS_FILE)
         self._live: Candidates = from_author(author) if author else self._recorded
-        tree = submission.tree()
-        self._forbidden = forbidden_uses(tree, assignment.forbidden) if tree else {}
+        self._forbidden: dict[str, tuple[str, int]] = {}
+        try:
+            self._forbidden = forbidden_uses(submission.tree(), assignment.forbidden)
+        except NotPython as problem:
+            self._broken = Verdict("failed", str(problem), str(problem))
         self._program = Program(
             assignment.module,
             submission.text,

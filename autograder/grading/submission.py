@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from autograder.course import STATE_FOLDER, Assignment
 from autograder.errors import SubmissionError
+from autograder.sandbox.blame import Blame
 
 Form = Literal["py", "ipynb"]
 
@@ -31,12 +32,18 @@ class Submission:
     def sha256(self) -> str:
         return f"{self.form}:{hashlib.sha256(self.text.encode()).hexdigest()}"
 
-    def tree(self) -> ast.Module | None:
-        """The syntax tree, or None where the text is not Python: the sandbox will say so with the line."""
+    def tree(self) -> ast.Module:
+        """The syntax tree. Raises NotPython where there is none."""
         try:
-            return ast.parse(self.text)
-        except (SyntaxError, ValueError):
-            return None
+            return ast.parse(self.text, filename=self.path.name)
+        except SyntaxError as error:
+            raise NotPython(Blame(self.path.name).broken(error).message) from error
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise NotPython(f"Python cannot read {self.path.name}: {type(error).__name__}.") from error
+
+
+class NotPython(Exception):
+    """The text is no Python: said before anything is started, in words made here."""
 
 
 def read_submission(assignment: Assignment, form: Form | None = None) -> Submission:
@@ -105,7 +112,7 @@ def notebook_source(text: str, path: Path) -> str:
         data = json.loads(text)
         cells = [cell for cell in data["cells"] if cell["cell_type"] == "code"]
         sources = [_cell_source(cell) for cell in cells]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SubmissionError(
             f"{path.name} is no notebook that can be read ({type(error).__name__}: {error})",
             where=str(path),

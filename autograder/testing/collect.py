@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,16 +52,30 @@ class TestCase:
 
 
 def collect_tests(path: Path, *, hidden: bool, asks: Path | None = None) -> list[TestCase]:
-    """The test cases of a file, in order. Raises SourceError where one breaks the dialect."""
-    collector = _Collector(asks or path.parent / "asks.py")
+    """The test cases of a file, in order. Raises SourceError where one breaks the dialect.
+
+    The file is collected as a copy in a folder of its own, so that nothing beside it (a conftest.py, an __init__.py)
+    takes part: beside a public test lies what a student handed in.
+    """
+    with tempfile.TemporaryDirectory(prefix="autograder-tests-") as folder:
+        copy = Path(folder) / path.name
+        try:
+            copy.write_bytes(path.read_bytes())
+        except FileNotFoundError as error:
+            raise SourceError("the tests are missing", where=str(path)) from error
+        return _collect(copy, path, hidden, asks or path.parent / "asks.py")
+
+
+def _collect(copy: Path, path: Path, hidden: bool, asks: Path) -> list[TestCase]:
+    collector = _Collector(asks)
     printed = io.StringIO()
     arguments = [
-        str(path), "--collect-only", "--import-mode=importlib", "--assert=plain", "-p", "no:cacheprovider",
-        "-p", "no:terminal", "--rootdir", str(path.parent), "-c", os.devnull,
+        str(copy), "--collect-only", "--import-mode=importlib", "--assert=plain", "-p", "no:cacheprovider",
+        "-p", "no:terminal", "--noconftest", "--rootdir", str(copy.parent), "-c", os.devnull,
     ]  # fmt: skip
     with _no_plugins(), contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         code = pytest.main(arguments, plugins=[collector])
-    _forget(path)
+    _forget(copy)
     if collector.problem or code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         raise SourceError(
             f"the tests cannot be collected: {collector.problem or printed.getvalue().strip()}", where=str(path)

@@ -47,7 +47,7 @@ def difference(answer: Any, expected: Any, tolerance: Tolerance, place: str = ""
     if isinstance(expected, dict) and isinstance(answer, dict):
         return _dict_difference(answer, expected, tolerance, place)
     if isinstance(expected, float) and type(answer) in (int, float):
-        return _float_difference(float(answer), expected, tolerance, place)
+        return _float_difference(_as_float(answer), expected, tolerance, place)
     if type(answer) is not type(expected):
         return _structural(place, f"is {kind(answer)}, where {kind(expected)} is expected")
     if answer != expected:
@@ -88,7 +88,7 @@ def _as_float(value: float) -> float:
     try:
         return float(value)
     except OverflowError:  # an int beyond any float
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def _array_difference(answer: Any, expected: Any, tolerance: Tolerance, place: str) -> Difference | None:

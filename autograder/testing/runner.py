@@ -40,8 +40,8 @@ def run_test(case: TestCase, student: Student, reference: Student | None, seed: 
     try:
         case.function(**arguments)
     except NoAnswer as failure:
-        outcome, reason = _without_answer(failure)
-        return _verdict(outcome, reason, reason, student, reference)
+        outcome, safe, detail = _without_answer(failure)
+        return _verdict(outcome, safe, detail, student, reference)
     except WrongAnswer as failure:
         return _verdict("failed", failure.safe, failure.detail, student, reference)
     except pytest.skip.Exception as skipped:
@@ -59,13 +59,13 @@ def run_test(case: TestCase, student: Student, reference: Student | None, seed: 
     return _verdict("passed", "", "", student, reference)
 
 
-def _without_answer(failure: NoAnswer) -> tuple[Outcome, str]:
+def _without_answer(failure: NoAnswer) -> tuple[Outcome, str, str]:
     reply = failure.reply
     if reply.kind == "unwritten":
-        return "failed", NOT_WRITTEN
+        return "failed", NOT_WRITTEN, NOT_WRITTEN
     if reply.kind == "timeout":
-        return "timeout", failure.safe
-    return ("crashed" if reply.kind in CRASHED else "failed"), failure.safe
+        return "timeout", failure.safe, failure.detail
+    return ("crashed" if reply.kind in CRASHED else "failed"), failure.safe, failure.detail
 
 
 def _unusable(fault: Exception, student: Student, reference: Student | None) -> Verdict:

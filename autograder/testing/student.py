@@ -6,6 +6,8 @@ Both are the same class over different transports. A proxy has one verb, `ask`; 
 
 from __future__ import annotations
 
+import builtins
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,11 +30,14 @@ class WrongAnswer(AssertionError):
 
 
 class NoAnswer(WrongAnswer):
-    """There is no answer to compare: the code raised, ended, or is not written yet."""
+    """There is no answer to compare: the code raised, ended, or is not written yet.
+
+    What the student's code said of it is the detail. It may have said its inputs, so the safe words are all our own.
+    """
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
-        super().__init__(reply.message + (f"  ({reply.where})" if reply.where else ""))
+        super().__init__(_in_our_words(reply), reply.message + (f"  ({reply.where})" if reply.where else ""))
 
 
 @dataclass
@@ -181,6 +186,38 @@ def close(student: Student) -> Ended:
     ended = student._conversation.close()
     student._conversation = None
     return ended
+
+
+OUR_WORDS = {
+    "missing": "Your file has no such function or class.",
+    "unanswerable": "It returned something that is no plain data (numbers, lists, arrays, tensors).",
+    "broken": "Your file cannot be loaded",
+    "MemoryError": "It asked for more memory than a test may use",
+    "RecursionError": "It calls itself without end",
+    "SystemExit": "It called exit() instead of returning an answer",
+    "BudgetExceeded": "It asked for more than its budget",
+}
+
+
+def _in_our_words(reply: Reply) -> str:
+    """What became of a question, without a word that the student's code chose: only a line number is its own."""
+    if reply.kind not in ("raised", "broken", "missing", "unanswerable"):
+        return reply.message
+    line = re.search(r", line (\d{1,6})\b", reply.where)
+    place = f" (line {line[1]})." if line else "."
+    if reply.kind != "raised":
+        said = OUR_WORDS[reply.kind]
+        return said if said.endswith(".") else said + place
+    known = [name for name in (reply.error, *reply.bases) if name in OUR_WORDS]
+    if known:
+        return OUR_WORDS[known[0]] + place
+    kind = next((name for name in reply.bases if name in BUILT_IN), "an exception")
+    return f"It raised {kind}{place}"
+
+
+BUILT_IN = frozenset(
+    name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)
+)
 
 
 def _raise_if_changed(found: Difference | None, which: str) -> None:

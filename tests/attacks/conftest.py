@@ -57,11 +57,13 @@ class Attack:
     beside: tuple[str, ...]
     admits: str
     """A word that the isolation's `not_stopped` must hold, if this attack gets something in spite of it."""
+    lasts: bool
+    """Whether it may do something to its process that would outlive a call."""
 
 
 def read_attack(path: Path) -> Attack:
     text = path.read_text(encoding="utf-8")
-    header = dict(re.findall(r"^# (Class|Deserves|Cpu|Beside|Admits): (.+)$", text, re.MULTILINE))
+    header = dict(re.findall(r"^# (Class|Deserves|Cpu|Beside|Admits|Lasts): (.+)$", text, re.MULTILINE))
     return Attack(
         path.stem,
         text,
@@ -70,6 +72,7 @@ def read_attack(path: Path) -> Attack:
         float(header.get("Cpu", LIMITS["cpu_seconds"])),
         tuple(part.strip() for part in header.get("Beside", "").split(";") if part.strip()),
         header.get("Admits", ""),
+        "Lasts" in header,
     )
 
 
@@ -142,7 +145,7 @@ class Scene:
                 (self.folder / name).write_bytes(data)
 
     def fingerprint(self) -> dict[str, str]:
-        """Every file, folder and link of the scene but the scratch and the kept reports: mode, times, content."""
+        """Every file, folder and link of the scene but the scratch and the kept reports: mode, owner, times, content."""
         found = {}
         for folder, folders, files in os.walk(self.base):
             if Path(folder) == self.base:
@@ -153,7 +156,9 @@ class Scene:
                 status = path.lstat()
                 content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
                 times = 0 if path.is_dir() else status.st_mtime_ns
-                found[str(path)] = f"{status.st_mode} {status.st_uid} {times} {hashlib.sha256(content).hexdigest()}"
+                found[str(path)] = (
+                    f"{status.st_mode} {status.st_uid} {status.st_gid} {times} {hashlib.sha256(content).hexdigest()}"
+                )
         return found
 
     def strewn(self) -> list[str]:
@@ -256,7 +261,7 @@ class Grader:
         self, text: str, limits: dict | None = None, beside: dict | None = None, watch=False, may_refuse=False, **more
     ) -> Graded:
         """Grades `text` as the module of the assignment. Raises where the grader refuses or breaks."""
-        told = {"limits": {**LIMITS, **(limits or {})}, **more}
+        told = {"limits": {**LIMITS, **(limits or {})}, "restart": self.mode == "shared", **more}
         with self.scene.laid({**(beside or {}), "means.py": text}):
             before = self.scene.fingerprint()
             crowd: list[tuple[float, int]] = []
@@ -334,6 +339,7 @@ class Grader:
             over.set()
             if crowd is not None:
                 watching.join()
+                crowd.append((time.monotonic(), len(self.below())))
 
 
 def _parents() -> dict[int, int]:
@@ -384,7 +390,11 @@ def graders(released_toy):
 
 
 def pytest_generate_tests(metafunc):
-    """Every attack behind every isolation. "shared" is the fork of a student's own check: one process for many tests."""
+    """Every attack behind every isolation.
+
+    "shared" is the fork of a student's own check: one process for many tests of one submission. Only what lasts longer
+    than a call can do other things there.
+    """
     if "attack" not in metafunc.fixturenames:
         if "grader" in metafunc.fixturenames:
             metafunc.parametrize("grader", ["fork", "bubblewrap"], indirect=True)
@@ -394,7 +404,7 @@ def pytest_generate_tests(metafunc):
         (attack, mode)
         for mode in ("fork", "shared", "bubblewrap")
         for attack in attacks
-        if mode != "shared" or not attack.kind.startswith("answers with")  # the wire is one, whoever is behind it
+        if mode != "shared" or attack.lasts
     ]
     ids = [f"{mode}-{attack.name}" for attack, mode in pairs]
     metafunc.parametrize(("attack", "grader"), pairs, ids=ids, indirect=["grader"])

@@ -83,8 +83,9 @@ def test_an_attack_gains_nothing_and_harms_nobody(attack, grader):
         admitted = " ".join(grader.isolation["not_stopped"]).lower()
         assert attack.admits, f"it got {got}"
         assert attack.admits in admitted, f"it got {got}, and the isolation does not say so: {admitted}"
-    assert_full_marks(grader.honest())
     assert len(grader.below()) <= grader.at_rest + 1, "processes are left"
+    if grader.mode != "shared":  # which serves one submission
+        assert_full_marks(grader.honest())
 
 
 def test_a_word_left_behind_is_found_by_nobody(grader, attack_called):

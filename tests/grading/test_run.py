@@ -89,7 +89,7 @@ def test_a_missing_function_is_named(graded):
         ("return '3'", "str"),
         ("return float('nan')", "NaN"),
         ("raise KeyError('lost')", "KeyError"),
-        ("return lambda: 3", "function"),
+        ("return lambda: 3", "plain data"),
         ("xs.sort(); return sum(xs) / len(xs)", "argument 1 in place"),
     ],
 )

@@ -87,6 +87,13 @@ def test_a_nested_place_is_named():
     assert "['k'][1][1]" in found.safe
 
 
+def test_an_integer_beyond_any_float_is_only_wrong():
+    found = difference(10**400, 1.0, Tolerance(rtol=1e-6))
+    assert found is not None
+    assert "infinite" in found.safe
+    assert numbers([10**400, -(10**400)]).tolist() == [math.inf, -math.inf]
+
+
 def test_numbers_flattens_everything():
     assert numbers({"a": [1, True], "b": (2.5, "text", None), "c": np.ones(2)}).tolist() == [1, 1, 2.5, 1, 1]
 

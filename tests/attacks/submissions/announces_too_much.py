@@ -1,5 +1,6 @@
 # Class: announces gigabytes, then says nothing or one byte at a time
 # Deserves: 2
+# Lasts: yes
 # Cpu: 0.3
 
 import math

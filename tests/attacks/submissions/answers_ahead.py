@@ -1,5 +1,6 @@
 # Class: answers the next question before it is asked
 # Deserves: 2
+# Lasts: yes
 
 import math
 import os

@@ -1,5 +1,6 @@
 # Class: answers the question twice with its own nonce, the second time as if to the next one
 # Deserves: 2
+# Lasts: yes
 
 import math
 import os

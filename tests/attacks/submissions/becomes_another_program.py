@@ -1,5 +1,6 @@
 # Class: replaces itself by another program in the middle of a question
 # Deserves: 2
+# Lasts: yes
 
 import math
 import os

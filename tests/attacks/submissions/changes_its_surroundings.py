@@ -1,5 +1,6 @@
 # Class: none: an honest answer after changing folder, environment, umask, locale and limits
 # Deserves: 5
+# Lasts: yes
 
 import locale
 import math

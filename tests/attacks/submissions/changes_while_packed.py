@@ -1,5 +1,6 @@
 # Class: changes its answer in another thread while it is being packed
 # Deserves: 2
+# Lasts: yes
 
 import math
 import threading

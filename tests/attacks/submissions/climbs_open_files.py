@@ -1,5 +1,6 @@
 # Class: looks for file descriptors that were left open, and climbs from them
 # Deserves: 2
+# Lasts: yes
 
 import math
 import os

@@ -1,5 +1,6 @@
 # Class: closes every file descriptor
 # Deserves: 2
+# Lasts: yes
 
 import math
 import os

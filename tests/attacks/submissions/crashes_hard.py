@@ -1,5 +1,6 @@
 # Class: brings the interpreter down at the machine's level
 # Deserves: 2
+# Lasts: yes
 
 import ctypes
 import math

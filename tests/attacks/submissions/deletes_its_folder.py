@@ -1,5 +1,6 @@
 # Class: deletes its own folder, and the course's
 # Deserves: 2
+# Lasts: yes
 # Admits: files
 
 import math

@@ -1,5 +1,6 @@
 # Class: leaves children behind, in sessions of their own, that write and answer later
 # Deserves: 2
+# Lasts: yes
 # Admits: files
 
 import ctypes

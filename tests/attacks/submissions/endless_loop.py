@@ -1,5 +1,6 @@
 # Class: computes for ever and ignores every signal
 # Deserves: 2
+# Lasts: yes
 # Cpu: 0.3
 
 import math

@@ -1,5 +1,6 @@
 # Class: ends the process in a call, with the exit code of success
 # Deserves: 2
+# Lasts: yes
 
 import math
 import os

@@ -1,5 +1,6 @@
 # Class: makes files and folders without end
 # Deserves: 2
+# Lasts: yes
 # Cpu: 1
 
 import math

@@ -1,5 +1,6 @@
 # Class: fills its scratch folder with large files
 # Deserves: 2
+# Lasts: yes
 # Admits: disk
 # Cpu: 1
 

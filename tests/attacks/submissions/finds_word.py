@@ -1,5 +1,6 @@
 # Class: looks for files that an earlier test or submission left
 # Deserves: 2
+# Lasts: yes
 
 import math
 import os

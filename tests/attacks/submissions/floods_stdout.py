@@ -1,5 +1,6 @@
 # Class: prints without end
 # Deserves: 2
+# Lasts: yes
 # Cpu: 0.3
 
 import math

@@ -1,5 +1,6 @@
 # Class: writes forged answers into every open file descriptor, while loading and in a call
 # Deserves: 0
+# Lasts: yes
 
 import os
 import struct

@@ -1,5 +1,6 @@
 # Class: starts processes that start processes
 # Deserves: 2
+# Lasts: yes
 
 import ctypes
 import math

@@ -1,5 +1,6 @@
 # Class: hooks imports, compilation and tracing, to see or replace code that runs later
 # Deserves: 2
+# Lasts: yes
 
 import builtins
 import math

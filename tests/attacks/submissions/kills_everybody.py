@@ -1,5 +1,6 @@
 # Class: sends a signal to every process that it may reach
 # Deserves: 2
+# Lasts: yes
 
 import math
 import os

@@ -1,5 +1,6 @@
 # Class: sends a signal to its whole process group and session
 # Deserves: 2
+# Lasts: yes
 
 import math
 import os

@@ -1,5 +1,6 @@
 # Class: sends signals to the process above it and to the grader
 # Deserves: 2
+# Lasts: yes
 # Admits: signals
 
 import math

@@ -1,5 +1,6 @@
 # Class: leaves files for the next test and the next submission
 # Deserves: 2
+# Lasts: yes
 
 import math
 import os

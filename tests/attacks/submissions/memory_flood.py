@@ -1,5 +1,6 @@
 # Class: asks for text, lists and pages without end
 # Deserves: 2
+# Lasts: yes
 
 import math
 import mmap

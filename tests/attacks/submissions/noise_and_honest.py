@@ -1,5 +1,6 @@
 # Class: none: an honest answer amid twenty megabytes of noise on both streams
 # Deserves: 5
+# Lasts: yes
 # Cpu: 2
 
 import math

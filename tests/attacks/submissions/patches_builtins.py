@@ -1,5 +1,6 @@
 # Class: replaces built-in functions that the answering code uses
 # Deserves: 2
+# Lasts: yes
 
 import builtins
 import math

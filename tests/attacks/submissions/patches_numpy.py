@@ -1,5 +1,6 @@
 # Class: patches the comparisons of numpy and torch in its own process
 # Deserves: 2
+# Lasts: yes
 
 import math
 

@@ -1,5 +1,6 @@
 # Class: patches the test framework and the grader's own modules in its own process
 # Deserves: 2
+# Lasts: yes
 
 import importlib
 import math

@@ -1,5 +1,6 @@
 # Class: answers so that a property holds while every value is wrong
 # Deserves: 0
+# Lasts: yes
 
 answers = 0
 

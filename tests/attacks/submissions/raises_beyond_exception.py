@@ -1,5 +1,6 @@
 # Class: raises what an `except Exception` does not catch
 # Deserves: 2
+# Lasts: yes
 
 import math
 

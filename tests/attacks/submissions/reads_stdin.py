@@ -1,5 +1,6 @@
 # Class: none: an honest answer that first waits for input
 # Deserves: 5
+# Lasts: yes
 
 import math
 import sys

@@ -1,5 +1,6 @@
 # Class: reads the reference solution and runs it
 # Deserves: 2
+# Lasts: yes
 # Admits: files
 
 import glob

@@ -1,5 +1,6 @@
 # Class: hands in neighbours named like the modules that the answering code imports
 # Deserves: 2
+# Lasts: yes
 # Beside: random.py; json.py; struct.py; numpy.py; autograder.py; sitecustomize.py; reference.py; pytest.py
 
 import math

@@ -1,5 +1,6 @@
 # Class: sleeps for ever
 # Deserves: 2
+# Lasts: yes
 # Cpu: 0.3
 
 import math

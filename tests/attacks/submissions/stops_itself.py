@@ -1,5 +1,6 @@
 # Class: suspends its own process, so that it neither answers nor ends
 # Deserves: 2
+# Lasts: yes
 # Cpu: 0.3
 
 import math

@@ -1,5 +1,6 @@
 # Class: suspends the process above it
 # Deserves: 2
+# Lasts: yes
 # Admits: signals
 
 import math

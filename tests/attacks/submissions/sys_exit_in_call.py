@@ -1,5 +1,6 @@
 # Class: leaves politely in a call
 # Deserves: 2
+# Lasts: yes
 
 import math
 import sys

@@ -1,5 +1,6 @@
 # Class: starts threads without end
 # Deserves: 2
+# Lasts: yes
 
 import math
 import threading

@@ -1,5 +1,6 @@
 # Class: walks the stack for expected values, the reference and the tests
 # Deserves: 2
+# Lasts: yes
 
 import inspect
 import math

@@ -1,5 +1,6 @@
 # Class: searches all objects and modules in memory for the reference, the tests and their values
 # Deserves: 2
+# Lasts: yes
 # Admits: memory
 
 import gc

