@@ -15,7 +15,7 @@ MAX_BYTES = 64 * 2**20
 MAX_STORAGE = 256 * 2**20
 """Of all arrays and tensors of one message once they are built, whatever few bytes describe them."""
 MAX_DEPTH = 64
-MAX_ITEMS = 1_000_000
+MAX_ITEMS = 200_000
 MAX_ENTRIES = 100_000
 """Of one dict; with the cap on the size of integer keys this bounds what colliding hashes can cost."""
 MAX_INT_BYTES = 512

@@ -50,7 +50,7 @@ class SandboxTransport:
 
     def __init__(self, mode: Mode, requires: Sequence[str], readable: Sequence[Path], shared: bool = False) -> None:
         system.forbid_inspection()
-        self._shared = shared
+        self.shares = shared
         self._resting: SandboxConversation | None = None
         self._mode: Mode = mode
         self._requires = tuple(requires)
@@ -92,19 +92,16 @@ class SandboxTransport:
             return self._opened(program, limits)
 
     def close(self) -> None:
-        self._shared = False
+        self.shares = False
         if self._resting is not None:
             self._resting.end()
         for conversation in list(self._open.values()):
             conversation.close()
         self._warm.close()
 
-    def rest(self, conversation: SandboxConversation) -> bool:
-        """Whether the process of a finished conversation is kept for the next one."""
-        if not self._shared:
-            return False
+    def rest(self, conversation: SandboxConversation) -> None:
+        """Keeps the process of a finished conversation for the next one."""
         self._resting = conversation
-        return True
 
     def __enter__(self) -> SandboxTransport:
         return self
@@ -217,7 +214,7 @@ class SandboxConversation:
 
     def close(self) -> Ended:
         """Ends the conversation; its process too, unless the transport keeps it for the next one."""
-        if self._ended is None and self._cpu < SHARE * self._limits.cpu_seconds and self._transport.rest(self):
+        if self._ended is None and self._transport.shares and self._cpu < SHARE * self._limits.cpu_seconds:
             self._ended = self._turn()
         return self._ended or self._finish()[0]
 
@@ -240,6 +237,7 @@ class SandboxConversation:
         except SandboxError:
             return None
         self._transport.forget(self.key)
+        self._transport.rest(self)
         spent, self._cpu = said["cpu"] - self._began, said["cpu"]
         return Ended(_output(said), said["cut"], max(spent, 0.0))
 

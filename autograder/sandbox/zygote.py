@@ -184,10 +184,12 @@ class Zygote:
         return {}
 
     def _turn(self, key: int) -> dict[str, Any]:
-        """What was printed since the last turn, and the CPU time so far, of a process that goes on."""
+        """What was printed since the last turn, and the CPU time so far, of a process that goes on, and is alone."""
         conversation = self._conversations.get(key)
         if conversation is None or conversation.status is not None:
             return {"failed": "no such conversation"}
+        if len(self._tree(conversation)) > 1:
+            return {"failed": "something was left running"}
         _drain(conversation)
         printed, conversation.output = conversation.output, Output(conversation.output.cap)
         return {**_printed(printed), "cpu": self._cpu(conversation)}

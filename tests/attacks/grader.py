@@ -95,19 +95,19 @@ def main(mode, root, keep):
     collected_once()
     secret = (Path(root).parent / "secret" / "secret.txt").read_text()  # in memory from here on, after the start
     print(json.dumps({"isolation": dataclasses.asdict(transport.isolation)}), flush=True)
-    try:
-        for line in sys.stdin:
-            told = json.loads(line)
+    for line in sys.stdin:
+        told = json.loads(line)
+        try:
             if told.get("restart"):  # as a command does that grades again and again
                 transport.close()
                 transport = start(mode, readable)
-            try:
-                said = answer(transport, course, told, Path(keep))
-            except BaseException as error:
-                said = {"error": "".join(traceback.format_exception(error)[-12:])}
-            print(json.dumps(said), flush=True)
-    finally:
-        transport.close()
+            said = answer(transport, course, told, Path(keep))
+            if mode == "shared":  # which serves one submission
+                transport.close()
+        except BaseException as error:
+            said = {"error": "".join(traceback.format_exception(error)[-12:])}
+        print(json.dumps(said), flush=True)
+    transport.close()
     assert secret
 
 

@@ -1,4 +1,4 @@
-# Class: answers with a list of a million numbers, to keep the grader busy
+# Class: answers with a list of very many numbers, to keep the grader busy
 # Deserves: 2
 # Cpu: 2
 
@@ -12,4 +12,4 @@ def mean(xs):
 
 
 def running_mean(xs):
-    return [1.5] * 999_000
+    return [1.5] * 190_000
