@@ -58,6 +58,7 @@ def verified(found: Verification, symbols: Symbols = UNICODE) -> RenderableType:
         named = sum(bool(row.recognised_in) for row in found.mistakes)
         lines.append(_item(" ", f"{plural(len(found.mistakes), 'mistake')}: {caught} caught, {named} recognised"))
         lines.append(_mistake_table(found.mistakes))
+        lines += _coincidences(found)
     if found.trivial:
         best = max(found.trivial, key=lambda name: found.trivial[name])
         best_score = (
@@ -72,14 +73,32 @@ def verified(found: Verification, symbols: Symbols = UNICODE) -> RenderableType:
 
 
 def _mistake_table(rows: Iterable[MistakeRow]) -> Table:
-    """Per mistake, the narrowest margin by which a test that names it tells it from the truth."""
+    """Per mistake: how it is told from the truth at its narrowest, by which test, and whether it is ever named."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    for row in rows:
-        margins = [margin for margin in row.caught_by.values() if margin is not None]
-        margin = f"{min(margins):.3g} tolerances" if margins else "differs in kind"
-        test = min(row.caught_by, key=lambda name: row.caught_by[name] or 0.0) if row.caught_by else "no test"
-        table.add_row("    ", Text(f"{row.task}.{row.id}"), Text(margin, style="dim"), Text(test, style="dim"))
+    cells = [_mistake_cells(row) for row in rows]
+    for place in range(3):  # the last column, the test's name, is the one that gives way
+        table.add_column(no_wrap=True, min_width=max(len(line[place]) for line in cells))
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    for first, *rest in cells:
+        table.add_row(Text(first), *(Text(cell, style="dim") for cell in rest))
     return table
+
+
+def _mistake_cells(row: MistakeRow) -> tuple[str, str, str, str]:
+    margins = [margin for margin in row.caught_by.values() if margin is not None]
+    margin = f"{min(margins):.3g} tolerances" if margins else "differs in kind"
+    test = min(row.caught_by, key=lambda name: row.caught_by[name] or 0.0) if row.caught_by else "no test"
+    return f"    {row.task}.{row.id}", margin, "named" if row.recognised_in else "not named", test
+
+
+def _coincidences(found: Verification) -> list[RenderableType]:
+    """Pairs of mistakes that answer alike to a test on some seed: there, neither is named unless they are twins."""
+    twins = {frozenset((row.id, twin)) for row in found.mistakes for twin in row.twins}
+    lines: list[RenderableType] = []
+    for test, one, other in found.coincidences:
+        kind = "twins" if frozenset((one, other)) in twins else "neither is named there"
+        lines.append(_item(" ", f"  {one} and {other} answer alike to {test} ({kind})"))
+    return [_item(" ", f"{plural(len(lines), 'coincidence')} of two mistakes in one test"), *lines] if lines else []
 
 
 def _item(sign: str, text: str) -> Table:

@@ -96,7 +96,7 @@ def test_a_word_left_behind_is_found_by_nobody(grader, attack_called):
 
 
 @pytest.mark.parametrize("name", ["fork_bomb", "fork_bomb_of_sessions"])
-def test_a_fork_bomb_is_over_within_a_second_of_reaching_its_cap(grader, attack_called, name, record_property):
+def test_a_fork_bomb_is_over_within_a_second_of_reaching_its_cap(grader, attack_called, name):
     graded = grader.attacked_by(attack_called(name), watch=True)
     most = max(count for _, count in graded.crowd) - grader.at_rest
     bursts, began = [], None
@@ -108,8 +108,7 @@ def test_a_fork_bomb_is_over_within_a_second_of_reaching_its_cap(grader, attack_
             bursts.append(moment - began)
             began = None
     assert began is None, "it was never over"
-    record_property("most_processes", most)
-    record_property("longest_seconds", max(bursts, default=0.0))
+    print(f"{grader.mode}: {most} processes at most, and over within {max(bursts, default=0.0):.2f} seconds")
     assert most <= 120
     assert max(bursts, default=0.0) <= 1.0
     assert_full_marks(grader.honest())

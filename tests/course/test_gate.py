@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from autograder.authoring.release import release
 from autograder.authoring.verify import calibration_hash, kept_calibration
 from autograder.course import Course
 from autograder.grading.run import author_of, grade
+from autograder.sandbox import outer
 from autograder.sandbox.loopback import LoopbackTransport
 from autograder.sandbox.session import SandboxTransport
 from autograder.testing.modules import without_test_cells
@@ -42,7 +44,7 @@ def test_the_reference_gets_full_marks_by_every_road(course, name):
     assignment = course.assignment(name)
     assignment.module_path.write_text(solved(assignment))
     reports = [grade(course, assignment, LoopbackTransport())]
-    for mode in ("fork", "bubblewrap"):
+    for mode in ("fork", *(() if outer.probe() else ("bubblewrap",))):
         with SandboxTransport.start(
             mode=mode, requires=assignment.requires, readable=(assignment.folder,)
         ) as transport:
@@ -50,3 +52,10 @@ def test_the_reference_gets_full_marks_by_every_road(course, name):
     for report in reports:
         assert [test.id for test in report.tests if test.outcome not in ("passed", "skipped")] == []
         assert report.points == pytest.approx(report.max_points)
+
+
+def test_what_is_committed_is_what_the_sources_release():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    found = release(ROOT, check=True)
+    assert found.differs == (), "autograder release, then commit assignments/"
