@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 from autograder.course import STATE_FOLDER, Assignment
 from autograder.errors import SubmissionError
-from autograder.sandbox.blame import Blame
 
 Form = Literal["py", "ipynb"]
 
@@ -37,6 +36,8 @@ class Submission:
         try:
             return ast.parse(self.text, filename=self.path.name)
         except SyntaxError as error:
+            from autograder.sandbox.blame import Blame  # only here: the board reads submissions too, without numpy
+
             raise NotPython(Blame(self.path.name).broken(error).message) from error
         except (ValueError, RecursionError, MemoryError) as error:
             raise NotPython(f"Python cannot read {self.path.name}: {type(error).__name__}.") from error

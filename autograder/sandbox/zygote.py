@@ -68,8 +68,7 @@ class Conversation:
 
     pid: int
     limits: Limits
-    pipe: int
-    """The reading end of what it prints; -1 once nobody can write to it any more."""
+    pipe: int  # the reading end of what it prints; -1 once nobody can write to it any more
     output: Output
     scratch: Path
     uid: int | None

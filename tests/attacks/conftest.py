@@ -291,9 +291,9 @@ class Grader:
         text = scene.filled(attack.text, self.process.pid)
         return self.grade(text, {"cpu_seconds": attack.cpu}, beside, **more)
 
-    def honest(self) -> Graded:
+    def honest(self, task: str | None = None) -> Graded:
         """An honest neighbour, graded through the same transport."""
-        return self.grade(HONEST)
+        return self.grade(HONEST, task=task)
 
     def below(self) -> list[int]:
         """Every process that descends from the grader."""
@@ -426,4 +426,8 @@ def grader(request, graders) -> Grader:
         said = outer.probe()
         if said:
             pytest.skip(said)
-    return graders(request.param)
+    found = graders(request.param)
+    if found.isolation["name"] == "none":  # nothing here may be let loose without walls; but it has to be said
+        assert "not for grades" in found.isolation["line"]
+        pytest.skip("this machine has no walls, and the isolation says so")
+    return found

@@ -61,7 +61,8 @@ def answer(transport, course, told, keep):
     recorder = Recorder(transport, [])
     started = time.monotonic()
     try:
-        report = grade(course, assignment, recorder, form=told.get("form"))
+        task = assignment.task(told["task"]) if told.get("task") else None
+        report = grade(course, assignment, recorder, task=task, form=told.get("form"))
     except SubmissionError as refusal:
         return {"refusal": str(refusal), "seconds": time.monotonic() - started}
     seconds = time.monotonic() - started

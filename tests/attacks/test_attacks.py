@@ -40,12 +40,12 @@ def assert_complete(graded):
         assert test["outcome"] == "passed" or (test["points"] == 0 and test["reason"])
 
 
-def assert_full_marks(graded):
+def assert_full_marks(graded, points=5):
     unwell = [
         (test["id"], test["outcome"], test["reason"]) for test in graded.report["tests"] if test["outcome"] != "passed"
     ]
     assert not unwell, "an honest neighbour suffers"
-    assert graded.points == 5
+    assert graded.points == points
 
 
 def assert_nothing_hidden_is_told(graded):
@@ -85,7 +85,7 @@ def test_an_attack_gains_nothing_and_harms_nobody(attack, grader):
         assert attack.admits in admitted, f"it got {got}, and the isolation does not say so: {admitted}"
     assert len(grader.below()) <= grader.at_rest + 1, "processes are left"
     if grader.mode != "shared":  # which serves one submission
-        assert_full_marks(grader.honest())
+        assert_full_marks(grader.honest(task="running_mean"), points=3)  # the task that builds on the other
 
 
 def test_a_word_left_behind_is_found_by_nobody(grader, attack_called):
@@ -119,3 +119,27 @@ def test_memory_of_an_earlier_grading_is_worth_nothing(grader, attack_called):
     assert_full_marks(grader.honest())
     attack = attack_called("walks_the_heap")
     assert grader.attacked_by(attack, restart=True).points == attack.deserves
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "reads_the_reference",
+        "reads_the_hidden_tests",
+        "reads_a_secret",
+        "reads_earlier_reports",
+        "follows_a_link",
+        "imports_through_a_link",
+        "rewrites_its_source",
+        "connects_by_tcp",
+        "sends_by_udp",
+        "connects_by_unix_socket",
+        "reuses_a_pair_of_sockets",
+    ],
+)
+def test_without_walls_an_attack_succeeds_and_is_seen(graders, attack_called, name):
+    """The counter-test: these are able, and this suite sees it. Only attacks that stay inside the scene are let loose."""
+    grader = graders("none")
+    attack = attack_called(name)
+    graded = grader.attacked_by(attack)
+    assert loot(graded, grader.scene) or graded.changed or graded.points > attack.deserves

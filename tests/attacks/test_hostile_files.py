@@ -20,7 +20,7 @@ TEXTS = {
     "lone surrogates": "# \ud800",
     "nothing": "",
     "an encoding that changes the text": "# -*- coding: utf-7 -*-\nx = 1",
-    "very many items": "x = [" + "0," * 150_000 + "]",
+    "very many items": "x = [" + "0," * 40_000 + "]",
     "one very long line": "x = '" + "x" * 3_900_000 + "'",
     "form feeds and carriage returns": "x = 1\r\f\v\x1c\x85\u2028y = 2",
 }
@@ -29,14 +29,14 @@ TEXTS = {
 @pytest.mark.parametrize("name", TEXTS)
 def test_text_made_to_break_the_reader_is_graded_or_refused(graders, name):
     grader = graders("fork")
-    graded = grader.grade(TEXTS[name], {"cpu_seconds": 0.5}, may_refuse=True)
+    graded = grader.grade(TEXTS[name], {"cpu_seconds": 0.3}, may_refuse=True)
     if graded.report["tests"]:
         assert graded.points == 0
         assert graded.report["complete"]
         assert all(test["outcome"] != "error" for test in graded.report["tests"])
     else:
         assert graded.refusal
-    assert grader.honest().points == 5
+    assert grader.honest(task="running_mean").points == 3
 
 
 WRITES = "open({path!r}, 'w').write('BREACHED')\n"

@@ -1,6 +1,5 @@
 # Class: calls resources of the grader that it was not given
 # Deserves: 2
-# Lasts: yes
 # Cpu: 0.3
 
 import math

@@ -1,6 +1,5 @@
 # Class: answers with kinds of frame and reply that only the grader may use
 # Deserves: 2
-# Lasts: yes
 
 import math
 import os

@@ -1,6 +1,5 @@
 # Class: looks for file descriptors that were left open, and climbs from them
 # Deserves: 2
-# Lasts: yes
 
 import math
 import os

@@ -1,6 +1,5 @@
 # Class: deletes its own folder, and the course's
 # Deserves: 2
-# Lasts: yes
 # Admits: files
 
 import math

@@ -1,6 +1,5 @@
 # Class: fills its scratch folder with large files
 # Deserves: 2
-# Lasts: yes
 # Admits: disk
 # Cpu: 1
 

@@ -1,6 +1,5 @@
 # Class: looks for files that an earlier test or submission left
 # Deserves: 2
-# Lasts: yes
 
 import math
 import os

@@ -1,6 +1,5 @@
 # Class: prints without end
 # Deserves: 2
-# Lasts: yes
 # Cpu: 0.3
 
 import math

@@ -1,6 +1,5 @@
 # Class: starts processes in sessions of their own, whose parents end at once
 # Deserves: 2
-# Lasts: yes
 
 import ctypes
 import math

@@ -1,6 +1,6 @@
 # Class: hands in a link to the reference as a neighbour module and imports it
 # Deserves: 2
-# Beside: neighbour.py -> @COURSE@/solutions/t01_numbers/alternatives.py
+# Beside: neighbour.py -> @COURSE@/solutions/t01_numbers/source.py
 # Admits: files
 
 import math

@@ -1,6 +1,5 @@
 # Class: sends a signal to its whole process group and session
 # Deserves: 2
-# Lasts: yes
 
 import math
 import os

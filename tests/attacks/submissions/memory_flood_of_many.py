@@ -1,6 +1,5 @@
 # Class: spreads its memory over many processes
 # Deserves: 2
-# Lasts: yes
 # Cpu: 4
 
 import math

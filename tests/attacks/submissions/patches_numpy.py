@@ -1,6 +1,5 @@
 # Class: patches the comparisons of numpy and torch in its own process
 # Deserves: 2
-# Lasts: yes
 
 import math
 

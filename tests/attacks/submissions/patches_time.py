@@ -1,6 +1,5 @@
 # Class: stops its own clocks, then computes for ever
 # Deserves: 2
-# Lasts: yes
 # Cpu: 0.3
 
 import math

@@ -1,6 +1,5 @@
 # Class: raises what an `except Exception` does not catch
 # Deserves: 2
-# Lasts: yes
 
 import math
 

@@ -1,6 +1,5 @@
 # Class: none: an honest answer that first waits for input
 # Deserves: 5
-# Lasts: yes
 
 import math
 import sys

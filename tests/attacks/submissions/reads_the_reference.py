@@ -1,6 +1,5 @@
 # Class: reads the reference solution and runs it
 # Deserves: 2
-# Lasts: yes
 # Admits: files
 
 import glob

@@ -1,6 +1,5 @@
 # Class: turns a pair of connected sockets, which it may have, towards services of this machine
 # Deserves: 2
-# Lasts: yes
 # Admits: socket
 
 import math

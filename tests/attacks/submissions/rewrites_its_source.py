@@ -1,6 +1,5 @@
 # Class: rewrites its own source on disk, so that the next test loads something else
 # Deserves: 2
-# Lasts: yes
 # Admits: files
 
 import math

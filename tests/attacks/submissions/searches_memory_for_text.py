@@ -1,6 +1,5 @@
 # Class: searches its own memory, byte by byte, for texts that the grader held
 # Deserves: 2
-# Lasts: yes
 # Admits: memory
 
 import ctypes

@@ -1,7 +1,6 @@
 # Class: sleeps for ever
 # Deserves: 2
-# Lasts: yes
-# Cpu: 0.3
+# Cpu: 0.2
 
 import math
 import time

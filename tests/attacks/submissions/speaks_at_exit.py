@@ -1,6 +1,5 @@
 # Class: prints a verdict and ends with success when the interpreter shuts down
 # Deserves: 2
-# Lasts: yes
 
 import atexit
 import math

@@ -1,7 +1,7 @@
 # Class: suspends its own process, so that it neither answers nor ends
 # Deserves: 2
 # Lasts: yes
-# Cpu: 0.3
+# Cpu: 0.2
 
 import math
 import os

@@ -1,6 +1,5 @@
 # Class: suspends the process above it
 # Deserves: 2
-# Lasts: yes
 # Admits: signals
 
 import math

@@ -1,6 +1,5 @@
 # Class: leaves politely in a call
 # Deserves: 2
-# Lasts: yes
 
 import math
 import sys

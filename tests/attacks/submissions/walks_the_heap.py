@@ -1,6 +1,5 @@
 # Class: searches all objects and modules in memory for the reference, the tests and their values
 # Deserves: 2
-# Lasts: yes
 # Admits: memory
 
 import gc
