@@ -62,6 +62,7 @@ def _fork(abi: int, seccomp: bool, granted: set[str], own_user: bool, forked: bo
         parts += ["no network"] * ("network" in granted) or ["no TCP"] * (abi >= _TCP_ABI)
         left += [] if "network" in granted else ["the network by UDP" if abi >= _TCP_ABI else "the network"]
         left.append("programs of this machine that listen at a socket file")
+        left.append("changing the modes and times of your files")
     if "processes" in granted:
         parts.append("its own process tree")
     elif abi >= _SIGNALS_ABI:

@@ -70,8 +70,8 @@ class SandboxTransport:
     ) -> SandboxTransport:
         """Imports `requires` in a warm process. `readable` are folders that student code may read, besides its own.
 
-        `shared`: a process that answered well goes on to the next conversation of the same folder, which loads its
-        program anew. For a student's own check, where a fork a test would be most of the cost; whoever asks then
+        `shared`: a process that answered well goes on to the next conversation of the same program, which is loaded
+        anew. For a student's own check, where a fork a test would be most of the cost; whoever asks then
         confirms a failure in a fresh process.
         Mode "fork" is to be started before any test, reference or secret is loaded: the fork inherits what is there.
         """
@@ -168,14 +168,14 @@ class SandboxConversation:
         self._warm = warm
         self._channel = channel
         self._limits = limits
-        self._folder: Path | None = None
+        self._program: Program | None = None
         self._began = self._cpu = used or 0.0
         self._ended: Ended | None = None
         self._after = ""
 
     def begin(self, program: Program) -> None:
         """Hands the program over and waits until the walls stand; no student code has run by then."""
-        self._folder = program.folder
+        self._program = program
         deadline = time.monotonic() + _WALLS_PATIENCE
         try:
             if self._channel.has_unread():
@@ -225,7 +225,8 @@ class SandboxConversation:
         self._channel.close()
 
     def suits(self, program: Program, limits: Limits) -> bool:
-        return self._limits == limits and self._folder == program.folder
+        """Whether its process may go on to this program: the same one under the same limits, nobody else's."""
+        return self._limits == limits and self._program == program
 
     def successor(self) -> SandboxConversation:
         """The next conversation of the same process."""

@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+LONGEST = 80
+"""Characters of a value that a sentence shows."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -51,10 +54,8 @@ def difference(answer: Any, expected: Any, tolerance: Tolerance, place: str = ""
     if type(answer) is not type(expected):
         return _structural(place, f"is {kind(answer)}, where {kind(expected)} is expected")
     if answer != expected:
-        return Difference(
-            f"{_subject(place)} is not the expected {_noun(expected)}",
-            f"{_subject(place)} is {answer!r}, not {expected!r}",
-        )
+        safe = f"{_subject(place)} is not the expected {_noun(expected)}"
+        return Difference(safe, f"{_subject(place)} is {_shown(answer)}, not {_shown(expected)}")
     return None
 
 
@@ -73,15 +74,20 @@ def kind(value: Any) -> str:
 
 def numbers(value: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Every number and boolean in an answer, flat, in float64."""
+    plain: list[float] = []
+    arrays: list[np.ndarray[Any, np.dtype[np.float64]]] = []
+    _gather(value, plain, arrays)
+    return np.concatenate([np.array(plain, dtype=np.float64), *arrays])
+
+
+def _gather(value: Any, plain: list[float], arrays: list[np.ndarray[Any, np.dtype[np.float64]]]) -> None:
     if _is_array(value):
-        flat: np.ndarray[Any, np.dtype[np.float64]] = _float64(value).reshape(-1)
-        return flat
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        parts = [numbers(item) for item in value]
-        return np.concatenate(parts) if parts else np.zeros(0)
-    return np.array([_as_float(value)] if isinstance(value, bool | int | float) else [], dtype=np.float64)
+        arrays.append(_float64(value).reshape(-1))
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            _gather(item, plain, arrays)
+    elif isinstance(value, bool | int | float):
+        plain.append(_as_float(value))
 
 
 def _as_float(value: float) -> float:
@@ -181,6 +187,13 @@ def _not_finite(answer: Any, expected: Any) -> str:
     if nans:
         return f"NaN in {nans} {'place' if nans == 1 else 'places'}"
     return f"infinite values in {infinite} {'place' if infinite == 1 else 'places'}" if infinite else ""
+
+
+def _shown(value: Any) -> str:
+    """A value as Python writes it, cut where it is long."""
+    cut = value[:LONGEST] if isinstance(value, str | bytes) else value
+    text = repr(cut)
+    return text if len(text) <= LONGEST + 2 and cut == value else text[:LONGEST] + "…"
 
 
 def _structural(place: str, said: str) -> Difference:

@@ -91,10 +91,10 @@ def test_its_time_is_its_own(shared):
     assert call(shared, "pid")[1].cpu_seconds < 0.1
 
 
-def test_another_program_may_follow_in_the_same_folder(shared):
+def test_another_program_gets_a_process_of_its_own(shared):
     call(shared, "pid")
     reply, _, conversation = call(shared, "f", program=Program("other", "def f():\n    return 'other'\n", "other.py"))
-    assert (reply.value, conversation.fresh) == ("other", False)
+    assert (reply.value, conversation.fresh) == ("other", True)
 
 
 def test_a_program_that_cannot_be_loaded_says_so_and_spoils_nothing(shared):
