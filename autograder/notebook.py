@@ -34,7 +34,7 @@ class Shown:
     """A screen that a notebook shows with its colours, and a plain console as text."""
 
     def __init__(self, what: RenderableType, passed: bool) -> None:
-        console = Console(record=True, file=io.StringIO(), width=WIDTH, highlight=False)
+        console = Console(record=True, file=io.StringIO(), width=WIDTH, highlight=False, force_jupyter=False)
         console.print(what)
         self.passed = passed
         self._text = console.export_text(clear=False)
