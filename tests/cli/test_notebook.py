@@ -1,6 +1,10 @@
 """`check` inside a notebook."""
 
-from autograder.notebook import check
+import rich.console
+import rich.jupyter
+from rich.text import Text
+
+from autograder.notebook import Shown, check
 
 
 def test_a_check_is_shown_as_text_and_as_html(toy, monkeypatch):
@@ -29,3 +33,13 @@ def test_a_student_can_not_write_html_into_the_page(toy, monkeypatch):
     page = check("t01.mean")._repr_html_()
     assert "alert(1)" in page
     assert "<script" not in page
+
+
+def test_inside_a_notebook_nothing_is_displayed_beside_the_value(monkeypatch):
+    shown = []
+    monkeypatch.setattr(rich.console, "_is_jupyter", lambda: True)
+    monkeypatch.setattr(rich.jupyter, "display", lambda *what: shown.append(what))
+    screen = Shown(Text("2 of 5 points"), passed=False)
+    assert shown == []
+    assert "2 of 5 points" in repr(screen)
+    assert "2 of 5 points" in screen._repr_html_()
