@@ -84,6 +84,11 @@ def cli_reference() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def gate() -> ModuleType:
+    return helper("gate")
+
+
+@pytest.fixture(scope="session")
 def check_screen() -> ModuleType:
     return helper("check_screen")
 

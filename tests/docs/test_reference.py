@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from autograder import errors, report
+from autograder.course import Course
 from autograder.errors import AutograderError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +66,12 @@ def test_a_stale_page_is_refused(cli_reference: ModuleType, tmp_path: Path, caps
     assert cli_reference.settle(page, "new", "the command", ["--check"]) == 1
     assert "mend:  the command" in capsys.readouterr().err
     assert not page.exists()
+
+
+def test_the_page_of_the_gate_shows_the_kept_measurements(gate: ModuleType) -> None:
+    assert text("reference/gate.md") == gate.render(), f"stale; mend: {gate.COMMAND}"
+    for assignment in Course.load(ROOT):
+        assert f"## {assignment.id}" in text("reference/gate.md")
 
 
 def test_the_layers_are_those_of_the_engine_today(module_tree: ModuleType) -> None:
