@@ -59,6 +59,13 @@ class MistakeRow:
     recognised_in: list[str] = field(default_factory=list)
     twins: list[str] = field(default_factory=list)
 
+    @property
+    def narrowest(self) -> tuple[str, float | None]:
+        """The named test that tells it from the truth by the least, and by how much; None if all differ in kind."""
+        if not self.caught_by:
+            return "no test", None
+        return min(self.caught_by.items(), key=lambda item: math.inf if item[1] is None else item[1])
+
 
 @dataclass
 class Verification:

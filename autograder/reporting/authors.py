@@ -85,10 +85,9 @@ def _mistake_table(rows: Iterable[MistakeRow]) -> Table:
 
 
 def _mistake_cells(row: MistakeRow) -> tuple[str, str, str, str]:
-    margins = [margin for margin in row.caught_by.values() if margin is not None]
-    margin = f"{min(margins):.3g} tolerances" if margins else "differs in kind"
-    test = min(row.caught_by, key=lambda name: row.caught_by[name] or 0.0) if row.caught_by else "no test"
-    return f"    {row.task}.{row.id}", margin, "named" if row.recognised_in else "not named", test
+    test, margin = row.narrowest
+    told = "differs in kind" if margin is None else f"{margin:.3g} tolerances"
+    return f"    {row.task}.{row.id}", told, "named" if row.recognised_in else "not named", test
 
 
 def _coincidences(found: Verification) -> list[RenderableType]:

@@ -6,10 +6,11 @@ python docs/_build/gate.py --check    says whether it is stale, and exits 1 if s
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
+
+from autograder.authoring.verify import MistakeRow, Verification, kept_calibration
+from autograder.testing.modules import Author
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from generated import ROOT, settle
@@ -30,16 +31,15 @@ NaN, or a lone number on a fixed input, never is.
 """
 
 
-def section(name: str, data: dict[str, Any]) -> str:
+def section(name: str, found: Verification) -> str:
     """One assignment: a sentence of sums, and a table of its mistakes."""
-    seeds = {len(vetted) for vetted in data["seeds"].values()}
-    spread = f"{max(seeds)} vetted seeds each (one where the input is fixed)"
-    rows = data["mistakes"]
-    named = sum(bool(row["recognised_in"]) for row in rows)
-    trivial = ", ".join(f"{kind} {points:g}" for kind, points in data["trivial"].items())
+    spread = f"{max(found.tests.values())} vetted seeds each (one where the input is fixed)"
+    rows = found.mistakes
+    named = sum(bool(row.recognised_in) for row in rows)
+    trivial = ", ".join(f"{kind} {points:g}" for kind, points in found.trivial.items())
     lines = [
         f"\n## {name}\n",
-        f"{len(data['seeds'])} hidden tests, {spread}. {len(data['alternatives'])} other right answers pass every test.",
+        f"{len(found.tests)} hidden tests, {spread}. {len(found.alternatives)} other right answers pass every test.",
         f"{len(rows)} mistakes, all caught, {named} named. Points for answers that know nothing: {trivial}.\n",
         "| task | mistake | margin | named |",
         "|---|---|---|---|",
@@ -47,16 +47,17 @@ def section(name: str, data: dict[str, Any]) -> str:
     return "\n".join([*lines, *map(row_of, rows)]) + "\n"
 
 
-def row_of(row: dict[str, Any]) -> str:
-    margins = [margin for margin in row["caught_by"].values() if margin is not None]
-    margin = f"{min(margins):.2g}" if margins else "in kind"
-    return f"| `{row['task']}` | `{row['id']}` | {margin} | {'yes' if row['recognised_in'] else 'no'} |"
+def row_of(row: MistakeRow) -> str:
+    _, margin = row.narrowest
+    told = "in kind" if margin is None else f"{margin:.2g}"
+    return f"| `{row.task}` | `{row.id}` | {told} | {'yes' if row.recognised_in else 'no'} |"
 
 
 def render() -> str:
     """The whole page."""
-    kept = sorted((ROOT / "solutions").glob("*/calibration.json"))
-    return OPENING + "".join(section(path.parent.name, json.loads(path.read_text(encoding="utf-8"))) for path in kept)
+    folders = sorted(path.parent for path in (ROOT / "solutions").glob("*/calibration.json"))
+    kept = ((folder.name, kept_calibration(Author(folder))) for folder in folders)
+    return OPENING + "".join(section(name, found) for name, found in kept if found)
 
 
 if __name__ == "__main__":
