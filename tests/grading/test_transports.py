@@ -45,3 +45,21 @@ def test_every_road_tells_the_same(toy, roads, name):
         told[road] = [(t.id, t.outcome, t.points, t.reason, t.mistake, t.seed) for t in report.tests]
     assert told["loopback"] == told["fresh"]
     assert told["fresh"] == told["shared"]
+
+
+def test_a_failure_is_confirmed_in_a_fresh_process_even_where_it_would_be_blocked(toy, roads):
+    """Own work that a wrong task does not touch is paid, whatever an earlier test left behind."""
+    course = Course.load(toy)
+    assignment = course.assignment("t01")
+    assignment.module_path.write_text(
+        "import builtins\n"
+        "def mean(xs):\n    return 0.0\n"
+        "def running_mean(xs):\n"
+        "    if hasattr(builtins, 'was_here'):\n        return []\n"
+        "    builtins.was_here = True\n"
+        "    return [sum(xs[: k + 1]) / (k + 1) for k in range(len(xs))]\n"
+    )
+    report = grade(course, assignment, roads["shared"])
+    outcomes = {test.name: test.outcome for test in report.tests}
+    assert outcomes["test_the_means_of_the_beginnings[2]"] == "passed"
+    assert outcomes["test_the_means_of_the_beginnings[9]"] == "passed"
