@@ -44,6 +44,22 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """How a measured number went over one graded run. The grader measured every point of it."""
+
+    name: str
+    """What was measured: "mean return of 4 greedy episodes"."""
+    unit: str
+    """Of the horizontal axis: "environment steps"."""
+    points: tuple[tuple[float, float], ...]
+    """(how much of the budget was used, what was measured then), in order; empty where nothing could be measured."""
+    threshold: float | None = None
+    reference: tuple[tuple[float, float, float], ...] = ()
+    """(used, lowest, highest) of the course's own solution over the vetted seeds."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class TestResult:
     """What became of one test."""
 
@@ -62,6 +78,8 @@ class TestResult:
     """Why it did not pass. Of a hidden test: never an input, never an expected value."""
     mistake: Recognised | None = None
     figures: tuple[Figure, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    """Of a graded run: one for each attempt (a run that missed is tried on two more seeds; two of three count)."""
     seed: int | None = None
     cpu_seconds: float = 0.0
     output: str = ""
@@ -157,4 +175,11 @@ class Report:
 def _test_from_json(data: dict[str, Any]) -> TestResult:
     mistake = Recognised(**data["mistake"]) if data["mistake"] else None
     figures = tuple(Figure(**figure) for figure in data["figures"])
-    return TestResult(**{**data, "mistake": mistake, "figures": figures})
+    curves = tuple(_curve_from_json(curve) for curve in data.get("curves", ()))
+    return TestResult(**{**data, "mistake": mistake, "figures": figures, "curves": curves})
+
+
+def _curve_from_json(data: dict[str, Any]) -> Curve:
+    points = tuple((float(used), float(value)) for used, value in data["points"])
+    reference = tuple((float(used), float(low), float(high)) for used, low, high in data["reference"])
+    return Curve(**{**data, "points": points, "reference": reference})
