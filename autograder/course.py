@@ -26,6 +26,9 @@ STATE_FOLDER = ".autograder"
 ROOT_VARIABLE = "AUTOGRADER_COURSE"
 
 
+_LISTS = ("requires", "forbidden", "builds_on")
+
+
 @dataclass(frozen=True)
 class Task:
     """One function or class that the student writes, with its points and its ladder of hints."""
@@ -70,6 +73,8 @@ class Assignment:
     """Packages that the warm process imports before any student code ("torch")."""
     forbidden: tuple[str, ...] = ()
     """Dotted names that the handout rules out, e.g. "torch.nn.functional.scaled_dot_product_attention"."""
+    builds_on: tuple[str, ...] = ()
+    """Modules of earlier assignments that the student's code imports: "a07_gae.gae"."""
     limits: Limits = field(default_factory=Limits)
     release: str = ""
     """Hash of the source that the released files came from."""
@@ -133,13 +138,14 @@ class Assignment:
         tasks = tuple(
             Task(**{**task, "hints": tuple(task["hints"]), "needs": tuple(task["needs"])}) for task in data["tasks"]
         )
-        rest = {key: value for key, value in data.items() if key not in ("tasks", "limits", "requires", "forbidden")}
+        rest = {key: value for key, value in data.items() if key not in ("tasks", "limits", *_LISTS)}
         return cls(
             **rest,
             tasks=tasks,
             limits=Limits(**data["limits"]),
             requires=tuple(data["requires"]),
             forbidden=tuple(data["forbidden"]),
+            builds_on=tuple(data["builds_on"]),
             root=root,
         )
 

@@ -86,6 +86,8 @@ class TestResult:
     """What the student's code printed, capped; kept for public tests only."""
     submission: str = ""
     """Hash of what was graded: after a partial check, tests of one report may differ in it."""
+    depends_on: str = ""
+    """Of a graded run: a hash of code, tests, versions and seed. One that is known already is not run again."""
 
     @property
     def name(self) -> str:

@@ -21,7 +21,9 @@ _READER_KEYS = frozenset({"lines_to_next_cell", "cell_depth"})
 """What jupytext notes for itself."""
 
 LIMIT_KEYS = frozenset(field.name for field in fields(Limits))
-_HEADER_KEYS = frozenset({"assignment", "title", "module", "requires", "summary", "forbidden"}) | LIMIT_KEYS
+_HEADER_KEYS = (
+    frozenset({"assignment", "title", "module", "requires", "summary", "forbidden", "builds_on"}) | LIMIT_KEYS
+)
 _REQUIRED_KEYS = ("assignment", "title", "module", "requires", "summary")
 _KEYS: dict[Role, frozenset[str]] = {
     "opening": _HEADER_KEYS,
@@ -64,6 +66,7 @@ class Header:
     summary: str
     requires: tuple[str, ...]
     forbidden: tuple[str, ...]
+    builds_on: tuple[str, ...]
     limits: Mapping[str, float]
 
 
@@ -166,8 +169,12 @@ def read_header(cell: Cell) -> Header:
     for key, value in limits.items():
         if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
             raise refuse(cell, f"the limit {key} is {value!r}", "write a number above zero, without quotes")
-    listed = {key: _split(cell, key) for key in ("requires", "forbidden")}
-    return Header(name, data["title"], module, data["summary"], listed["requires"], listed["forbidden"], limits)
+    listed = {key: _split(cell, key) for key in ("requires", "forbidden", "builds_on")}
+    for earlier in listed["builds_on"]:
+        if not re.fullmatch(r"\w+\.\w+", earlier):
+            mend = 'name assignment and module: builds_on="a01_name.module"'
+            raise refuse(cell, f"builds_on names {earlier!r}", mend)
+    return Header(name, data["title"], module, data["summary"], **listed, limits=limits)
 
 
 def is_free_module_name(name: str) -> bool:

@@ -134,7 +134,7 @@ def assignment_of(source: Source, plan: Plan, root: Path) -> Assignment:
     )  # fmt: skip
     return Assignment(
         source.assignment, source.title, plan.month_of(source.assignment), source.module, source.summary, tasks, root,
-        source.requires, source.forbidden, limits_of(source, plan), release_of(source),
+        source.requires, source.forbidden, source.builds_on, limits_of(source, plan), release_of(source),
     )  # fmt: skip
 
 

@@ -29,8 +29,8 @@ from autograder.authoring.markers import MarkerProblem, first_marker, strip_solu
 from autograder.authoring.quiz import Question, read_quiz
 from autograder.errors import SourceError
 
-_PUBLIC = frozenset({"student"})
-_HIDDEN = frozenset({"student", "reference", "seed"})
+_PUBLIC = frozenset({"student", "run"})
+_HIDDEN = frozenset({"student", "reference", "seed", "run"})
 _ITEM = re.compile(r"^(\d+)\.\s+(.*)$")
 _TASK_FORM = '# %% task="name" points=2 minutes=10'
 
@@ -58,6 +58,7 @@ class Source:
     summary: str
     requires: tuple[str, ...]
     forbidden: tuple[str, ...]
+    builds_on: tuple[str, ...]
     limits: Mapping[str, float]
     cells: tuple[Cell, ...]
     tasks: tuple[TaskSource, ...]
@@ -91,7 +92,8 @@ def read_source(path: Path, overlay: Path | None = None) -> Source:
     asks = _read_asks(_sibling(path, "asks.py", overlay))
     return Source(
         path, header.assignment, header.title, header.module, header.summary, header.requires, header.forbidden,
-        header.limits, tuple(cells), tasks, public, hidden, asks, read_quiz(_sibling(path, "quiz.toml", overlay)),
+        header.builds_on, header.limits, tuple(cells), tasks, public, hidden, asks,
+        read_quiz(_sibling(path, "quiz.toml", overlay)),
     )  # fmt: skip
 
 

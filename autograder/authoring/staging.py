@@ -17,7 +17,7 @@ from autograder.errors import ReleaseError, SourceError
 from autograder.files import write_whole
 from autograder.grading.diagnosis import build_record
 from autograder.testing.collect import collect_tests
-from autograder.testing.modules import Author
+from autograder.testing.modules import Author, earlier_authors
 
 QUIZ_FILE = ".quiz.json"
 STUB_FILE = ".stub.py"
@@ -42,12 +42,22 @@ def stage(root: Path, folder: Path, on_assignment: OnAssignment | None = None) -
 def _stage_assignment(plan: Plan, name: str, folder: Path) -> None:
     path = plan.source_path(name)
     source = read_source(path, plan.overlay(name))
-    author = Author(path.parent, plan.overlay(name))
+    _check_order(source, plan)
+    author = Author(path.parent, plan.overlay(name), earlier_authors(plan.root, source.builds_on))
     _import_reference(author, source, plan.root)
     assignment = render.assignment_of(source, plan, folder)
     for file, text in _texts(source, assignment).items():
         write_whole(assignment.folder / file, text.encode())
     write_whole(assignment.folder / DIAGNOSIS_FILE, _diagnosis(author, assignment, plan.root))
+
+
+def _check_order(source: Source, plan: Plan) -> None:
+    """What an assignment builds on comes before it in the course."""
+    before = plan.assignments[: plan.assignments.index(source.assignment)]
+    for name in source.builds_on:
+        if name.partition(".")[0] not in before:
+            problem = f"{source.assignment} builds on {name}, which is in no earlier assignment of the course"
+            raise ReleaseError(problem, where=str(source.path), mend=f"name one of {', '.join(before) or 'none'}")
 
 
 def _texts(source: Source, assignment: Assignment) -> dict[str, str]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from autograder.authoring.findings import MistakeRow, Verification, kept_calibration
+from autograder.authoring.runs import vet_run
 from autograder.authoring.trivial import TRIVIAL, with_trivial
 from autograder.authoring.vetting import Trial, try_seed
 from autograder.course import DIAGNOSIS_FILE, Assignment, Course
@@ -33,7 +33,7 @@ from autograder.testing.bank import Mistake
 from autograder.testing.collect import TestCase
 from autograder.testing.modules import Author
 from autograder.testing.runner import run_test
-from autograder.testing.seeds import CALIBRATION_FILE, COUNT
+from autograder.testing.seeds import CALIBRATION_FILE, COUNT, RUNS
 from autograder.testing.student import Student
 
 QUICK = 2
@@ -46,61 +46,8 @@ SHARE_OF_LIMIT = 0.25
 """No test may use more of its CPU limit than this on the reference, here: slower machines exist."""
 
 
-@dataclass
-class MistakeRow:
-    """What the gate measured of one mistake."""
-
-    id: str
-    task: str
-    caught_by: dict[str, float | None] = field(default_factory=dict)
-    """Named test -> its smallest distance from the truth over the vetted seeds, in tolerances; None where it differs in
-    kind (it raises, is NaN, has another shape) or in exact values."""
-    also_caught_by: list[str] = field(default_factory=list)
-    recognised_in: list[str] = field(default_factory=list)
-    twins: list[str] = field(default_factory=list)
-
-    @property
-    def narrowest(self) -> tuple[str, float | None]:
-        """The named test that tells it from the truth by the least, and by how much; None if all differ in kind."""
-        if not self.caught_by:
-            return "no test", None
-        return min(self.caught_by.items(), key=lambda item: math.inf if item[1] is None else item[1])
-
-
-@dataclass
-class Verification:
-    """The gate's findings for one assignment. It is open when there is no lapse."""
-
-    assignment: str
-    tests: dict[str, int] = field(default_factory=dict)
-    """Hidden test -> how many seeds were vetted."""
-    seeds: dict[str, list[int]] = field(default_factory=dict)
-    mistakes: list[MistakeRow] = field(default_factory=list)
-    alternatives: list[str] = field(default_factory=list)
-    trivial: dict[str, float] = field(default_factory=dict)
-    """Trivial answer -> points earned."""
-    coincidences: list[tuple[str, str, str]] = field(default_factory=list)
-    """(test, mistake, mistake) whose answers are equal on some seed: nothing is recognised there."""
-    lapses: list[str] = field(default_factory=list)
-    cpu_seconds: float = 0.0
-    hash: str = ""
-    kept: bool = False
-    """Whether this is an earlier measurement of exactly these files."""
-
-    def to_json(self) -> dict[str, Any]:
-        data = {key: value for key, value in self.__dict__.items() if key not in ("kept", "lapses", "tests")}
-        data["mistakes"] = [row.__dict__ for row in self.mistakes]
-        return {"generated": "by autograder verify; do not edit", **data}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Verification:
-        known = {key: value for key, value in data.items() if key in cls.__dataclass_fields__}
-        known["mistakes"] = [MistakeRow(**row) for row in data["mistakes"]]
-        known["coincidences"] = [tuple(item) for item in data["coincidences"]]
-        found = cls(**known)
-        found.tests = {name: len(seeds) for name, seeds in found.seeds.items()}
-        found.kept = True
-        return found
+SHARE_OF_RUN = 0.5
+"""The same for a graded run, whose own limit is chosen with the run in mind."""
 
 
 OnProgress = Callable[[str, int, int], None]
@@ -137,15 +84,6 @@ def verify(
     return found
 
 
-def kept_calibration(author: Author) -> Verification | None:
-    """The kept measurement, whether or not it is of today's files."""
-    path = author.path(CALIBRATION_FILE)
-    try:
-        return Verification.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-
-
 def calibration_hash(course: Course, assignment: Assignment, author: Author) -> str:
     """A hash of everything the measurement depends on: the author's files, common code and the pinned versions."""
     names = ("source.py", "hidden_tests.py", "asks.py", "mistakes.py", "alternatives.py")
@@ -172,7 +110,9 @@ class _Gate:
         self.found = Verification(assignment.id)
         self.families: dict[str, list[TestCase]] = {}
         for case in self.hidden:
-            self.families.setdefault(case.family, []).append(case)
+            if not case.graded_run:
+                self.families.setdefault(case.family, []).append(case)
+        self.runs = [case for case in self.hidden if case.graded_run]
 
     def run(self) -> Verification:
         started = time.process_time()
@@ -180,6 +120,7 @@ class _Gate:
         self._check_form()
         self._check_reference()
         self._vet()
+        self._vet_runs()
         if not self.found.lapses:
             self._check_void_answers()
             self._check_recognition()
@@ -192,6 +133,9 @@ class _Gate:
 
     def _check_form(self) -> None:
         families = {case.family: case.task for case in self.hidden}
+        for case in self.runs:
+            if not any(case.family in item.caught_by for item in self.author.mistakes):
+                self._lapse(f"the graded run {case.name} has no blocker: nothing shows that it can be missed")
         for task in self.assignment.tasks:
             if len(task.hints) != 3:
                 self._lapse(f"task {task.name} has {len(task.hints)} hints: write a ladder of three")
@@ -214,13 +158,14 @@ class _Gate:
     def _check_reference(self) -> None:
         """Public tests hold for the reference and every alternative; no test comes near its limit."""
         for case in self.public:
-            for alternative in (None, *self.author.alternatives):
+            others = () if case.graded_run else self.author.alternatives
+            for alternative in (None, *others):
                 items = (alternative,) if alternative else ()
                 verdict = run_test(case, proxy(self.author, *items), proxy(self.author), 0)
                 if verdict.outcome not in ("passed", "skipped"):
                     who = f"the alternative {alternative.id}" if alternative else "the reference"
                     self._lapse(f"{who} does not pass the public {case.name}: {verdict.detail}")
-        for case in self.cases:
+        for case in (case for case in self.cases if not case.graded_run):
             before = time.process_time()
             run_test(case, proxy(self.author), proxy(self.author), 0)
             used = time.process_time() - before
@@ -248,6 +193,28 @@ class _Gate:
         self.found.mistakes = list(rows.values())
         for row in self.found.mistakes:
             row.also_caught_by = sorted(set(row.also_caught_by) - set(row.caught_by))
+
+    def _vet_runs(self) -> None:
+        """Trains: every graded run on its seeds, with reference, alternatives and the mistakes named for it."""
+        rows = {row.id: row for row in self.found.mistakes}
+        for number, case in enumerate(self.runs, 1):
+            count = min(self.count, RUNS)
+            row = vet_run(self.author, case, count, lambda what, n=number: self.on_progress(what, n, len(self.runs)))  # type: ignore[misc]
+            self.found.runs.append(row)
+            self.found.seeds[case.family], self.found.tests[case.family] = row.seeds, len(row.seeds)
+            self.found.curves[case.name] = row.curve
+            for lapse in row.lapses:
+                self._lapse(lapse)
+            if len(row.seeds) < count:
+                self._lapse(f"{case.name}: only {len(row.seeds)} of {count} training seeds could be vetted")
+            limit = case.cpu_seconds or 0.0
+            if row.cpu_seconds and max(row.cpu_seconds) > SHARE_OF_RUN * limit:
+                self._lapse(f"{case.name} uses {max(row.cpu_seconds):.0f} of its {limit:.0f} CPU-seconds")
+            for name, caught in row.caught.items():
+                if caught:
+                    rows[name].caught_by[case.family] = None
+                if row.recognised.get(name):
+                    rows[name].recognised_in.append(case.family)
 
     def _vet_family(self, family: str, cases: Sequence[TestCase]) -> list[Trial]:
         wanted = self.count if any("seed" in case.uses for case in cases) else 1
@@ -328,7 +295,8 @@ class _Gate:
         live = from_author(self.author)
         for number, item in enumerate(self.author.mistakes, 1):
             self.on_progress(f"recognition of {item.id}", number, len(self.author.mistakes))
-            for case in (c for c in self.hidden if c.task == item.task and c.family in rows[item.id].caught_by):
+            mine = [case for family in self.families.values() for case in family if case.task == item.task]
+            for case in (case for case in mine if case.family in rows[item.id].caught_by):
                 self._recognise(item, case, live, rows[item.id])
         self._check_record()
 
@@ -351,7 +319,7 @@ class _Gate:
         """What was recorded for the kit names the same mistakes as running them does."""
         recorded = from_record(self.assignment.folder / DIAGNOSIS_FILE)
         live = from_author(self.author)
-        for case in self.public:
+        for case in (case for case in self.public if not case.graded_run):
             ran = sorted(candidate.recognised.id for candidate in live(case, 0))
             kept = sorted(candidate.recognised.id for candidate in recorded(case, 0))
             if ran != kept:

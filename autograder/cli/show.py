@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from autograder.reporting.style import Symbols, clean, symbols_for
+from autograder.reporting.style import Symbols, bar, clean, symbols_for
 
 if TYPE_CHECKING:
     from autograder.course import Assignment
@@ -65,6 +66,7 @@ class ProgressLine:
     def __init__(self) -> None:
         self.live = sys.stderr.isatty()
         self.console = console(error=True)
+        self._since = 0.0
 
     def __enter__(self) -> ProgressLine:
         return self
@@ -77,13 +79,21 @@ class ProgressLine:
         line.truncate(self.console.width - 1, overflow="ellipsis" if symbols(error=True).dot == "·" else "crop")
         self._write(line.plain)
 
-    def on_test(self, running: Running) -> None:
+    def on_test(self, running: Running, before: str = "") -> None:
         if running.result is None:
-            self.say(f"{running.number} of {running.total}  {running.case.sentence}")
+            self.say(f"{before}{running.number} of {running.total}  {self._training(running)}{running.case.sentence}")
 
     def on_test_of(self, assignment: Assignment, running: Running) -> None:
-        if running.result is None:
-            self.say(f"{assignment.short}  {running.number} of {running.total}  {running.case.sentence}")
+        self.on_test(running, f"{assignment.short}  ")
+
+    def _training(self, running: Running) -> str:
+        """How far a graded run is, and how long it will take at this pace."""
+        if running.share is None:
+            self._since = time.monotonic()
+            return ""
+        gone = time.monotonic() - self._since
+        left = gone * (1 - running.share) / running.share if running.share else 0.0
+        return f"{bar(running.share, symbols(error=True)).plain} {running.share:.0%}, {left:.0f} s left  "
 
     def _write(self, line: str) -> None:
         if self.live:

@@ -29,6 +29,7 @@ class FormName(enum.StrEnum):
     ipynb = "ipynb"
 
 
+Again = Annotated[bool, typer.Option("--again", help="Train anew, even where nothing has changed since the last run.")]
 Form = Annotated[FormName | None, typer.Option("--form", help="Which form to grade, where both were edited.")]
 
 
@@ -48,7 +49,7 @@ def status() -> None:
     show.show(board(course, reports, stale=stale(course, reports), symbols=show.symbols()))
 
 
-def check(name: Optionally = "", json: AsJson = False, form: Form = None) -> None:
+def check(name: Optionally = "", json: AsJson = False, form: Form = None, again: Again = False) -> None:
     """Check your work: what passes, and what to fix first."""
     from autograder.learner.checking import check as run_check
     from autograder.reporting.as_json import to_text
@@ -57,7 +58,7 @@ def check(name: Optionally = "", json: AsJson = False, form: Form = None) -> Non
     course = _course()
     assignment, task = course.resolve(name or _current(course))
     with show.ProgressLine() as line:
-        checked = run_check(course, assignment, task, form.value if form else None, line.on_test)
+        checked = run_check(course, assignment, task, form.value if form else None, line.on_test, again)
     show.note(checked.progress.note)
     if json:
         typer.echo(to_text(checked.asked))

@@ -110,7 +110,7 @@ def from_author(author: Author) -> Candidates:
             if mistake.task == case.task:
                 verdict = run_test(case, proxy(author, mistake), reference(), seed)
                 if not verdict.passed:
-                    yield Candidate(_sentences(mistake), frozenset(mistake.twin), _replies(verdict.transcript))
+                    yield Candidate(sentences(mistake), frozenset(mistake.twin), _replies(verdict.transcript))
 
     known: dict[tuple[str, int], list[Candidate]] = {}
 
@@ -185,7 +185,7 @@ def build_record(author: Author, cases: Sequence[TestCase]) -> bytes:
 
     arrays: dict[str, Any] = {}
     sentences: dict[str, Any] = {}
-    for case in cases:
+    for case in (case for case in cases if not case.graded_run):
         for candidate in from_author(author)(case, 0):
             known = candidate.recognised
             sentences[known.id] = {"seen": known.seen, "named": known.named, "twins": sorted(candidate.twins)}
@@ -282,7 +282,8 @@ def _little(value: Any) -> bool:
     return found.size < (ENOUGH_VALUES if whole else 2)
 
 
-def _sentences(mistake: Mistake) -> Recognised:
+def sentences(mistake: Mistake) -> Recognised:
+    """What is said of a mistake."""
     return Recognised(mistake.id, mistake.seen, mistake.named)
 
 

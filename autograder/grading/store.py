@@ -29,6 +29,15 @@ class ReportStore:
             set_aside(path)
             return None
 
+    def kept(self, assignment: str) -> tuple[Report | None, ...]:
+        """Every report of an assignment that may hold a graded run: the newest, and what an interrupted one left."""
+        data, _ = read_json(self.folder / f"{assignment}.partial")
+        try:
+            partial = Report.from_json(data) if data else None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            partial = None
+        return partial, self.load(assignment)
+
     def load_all(self) -> dict[str, Report]:
         """Every kept report by assignment."""
         found = (self.load(path.stem) for path in sorted(self.folder.glob("*.json")))

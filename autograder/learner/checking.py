@@ -47,14 +47,22 @@ def check(
     task: Task | None = None,
     form: Form | None = None,
     on_test: OnTest | None = None,
+    again: bool = False,
 ) -> Checked:
-    """Grades one assignment, or one task of it, and remembers the report and the mistakes that were recognised."""
+    """Grades one assignment, or one task of it, and remembers the report and the mistakes that were recognised.
+
+    A graded run whose result is known is not repeated, nor after an interruption, unless `again` is asked for.
+    """
     read_submission(assignment, form)  # refused before anything is started
     transport = SandboxTransport.start(
         mode="fork", requires=assignment.requires, readable=(assignment.folder,), shared=True
     )
     try:
-        asked = grade(course, assignment, transport, task=task, form=form, on_test=on_test)
+        store = ReportStore(course.state)
+        kept = () if again else store.kept(assignment.id)
+        asked = grade(
+            course, assignment, transport, task=task, form=form, kept=kept, on_test=on_test, on_run=store.save
+        )
     finally:
         transport.close()
     return Checked(asked, _keep(course, asked), _record(course, asked))
@@ -72,7 +80,9 @@ def grade_all(
         for assignment in chosen:
             tell = (lambda running, a=assignment: on_test(a, running)) if on_test else None
             try:
-                report = grade(course, assignment, transport, on_test=tell)
+                store = ReportStore(course.state)
+                kept = store.kept(assignment.id)
+                report = grade(course, assignment, transport, kept=kept, on_test=tell, on_run=store.save)
             except SandboxError:
                 raise
             except AutograderError as error:

@@ -13,8 +13,8 @@ from rich.text import Text
 from autograder.reporting.style import UNICODE, Symbols, clean, plural, points
 
 if TYPE_CHECKING:
+    from autograder.authoring.findings import MistakeRow, Verification
     from autograder.authoring.release import ReleaseResult
-    from autograder.authoring.verify import MistakeRow, Verification
 
 
 def begun(root: Path, folder: Path) -> RenderableType:

@@ -43,7 +43,8 @@ class Answerer:
         self._passes = passes
         self._file = PurePath(program.filename).name
         self._blame = Blame(program.filename)
-        self._scene = Scene((program.name, "asks"), program.folder, alone)
+        names = (program.name, "asks", *(name for name, _, _ in program.earlier))
+        self._scene = Scene(names, program.folder, alone)
         self._module: ModuleType | None = None
         self._broken: Reply | None = None
         self._asks: ModuleType | None = None
@@ -73,16 +74,17 @@ class Answerer:
             self._module = self._load()
             self._scene.put(self._program.name, self._module)
             return
-        module = self._scene.add(self._program.name, self._program.filename, self._program.source)
-        try:
-            code = compile(self._program.source, self._program.filename, "exec", dont_inherit=True)
-            exec(code, module.__dict__)
-        except BaseException as error:
-            if self._passes(error):
-                raise
-            self._broken = self._blame.broken(error)
-        else:
-            self._module = module
+        own = (self._program.name, self._program.filename, self._program.source)
+        for name, filename, source in (*self._program.earlier, own):
+            module = self._scene.add(name, filename, source)
+            try:
+                exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)
+            except BaseException as error:
+                if self._passes(error):
+                    raise
+                self._broken = Blame(filename).broken(error)
+                return
+        self._module = module
 
     def _load_asks(self) -> None:
         """The asks come first and are the author's: what goes wrong in them is said to be theirs."""

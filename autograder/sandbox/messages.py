@@ -30,6 +30,8 @@ class Program:
     """The submission's folder: readable, and importable, by the student's code. Nothing else of theirs is."""
     requires: tuple[str, ...] = ()
     """Packages imported before, in the warm process."""
+    earlier: tuple[tuple[str, str, str], ...] = ()
+    """(name, file name, text) of modules of earlier assignments that this one imports; loaded before it, in order."""
 
 
 @dataclass(frozen=True)

@@ -45,12 +45,15 @@ def printable(text: str, cap: int = MESSAGE_CAP) -> str:
 
 def pack_program(program: Program) -> bytes:
     folder = None if program.folder is None else str(program.folder)
-    return encode((program.name, program.source, program.filename, program.asks, folder, program.requires), "program")
+    return encode(
+        (program.name, program.source, program.filename, program.asks, folder, program.requires, program.earlier),
+        "program",
+    )
 
 
 def unpack_program(data: bytes) -> Program:
-    name, source, filename, asks, folder, requires = decode(data)
-    return Program(name, source, filename, asks, None if folder is None else Path(folder), requires)
+    name, source, filename, asks, folder, requires, earlier = decode(data)
+    return Program(name, source, filename, asks, None if folder is None else Path(folder), requires, earlier)
 
 
 # --------------------------------------------------------------------------------------------------------- requests

@@ -33,6 +33,7 @@ from autograder.course import Limits
 from autograder.sandbox import child, codec, inner, landlock, outer, processes, seccomp, system
 from autograder.sandbox.loopback import LoopbackTransport
 from autograder.sandbox.messages import Program, Request
+from autograder.sandbox.output import Output, printed
 from autograder.sandbox.wire import CONTROL, Channel, Gone
 
 TICK = 0.05
@@ -40,26 +41,6 @@ _READ = 2**16
 _REHEARSAL = "def give_back(values): return values\ndef fail(values): raise ValueError(values)"
 _FIRST_UID = 1_900_000_000
 _UIDS = 60_000
-
-
-@dataclass
-class Output:
-    """The beginning and the end of what a child printed, up to a cap."""
-
-    cap: int
-    head: bytearray = field(default_factory=bytearray)
-    tail: bytearray = field(default_factory=bytearray)
-    cut: bool = False
-
-    def add(self, data: bytes) -> None:
-        room = self.cap // 2 - len(self.head)
-        if room > 0:
-            self.head += data[:room]
-            data = data[room:]
-        self.tail += data
-        if len(self.tail) > self.cap // 2:
-            self.cut = True
-            del self.tail[: len(self.tail) - self.cap // 2]
 
 
 @dataclass
@@ -131,6 +112,8 @@ class Zygote:
 
     def _wait(self) -> bool:
         """Until the grader asks (True), or at most one tick while children live. Drains what they print meanwhile."""
+        if self._control.has_buffered():
+            return True
         poll = select.poll()
         poll.register(self._control.socket, select.POLLIN)
         for conversation in self._conversations.values():
@@ -190,8 +173,8 @@ class Zygote:
         if len(self._tree(conversation)) > 1:
             return {"failed": "something was left running"}
         _drain(conversation)
-        printed, conversation.output = conversation.output, Output(conversation.output.cap)
-        return {**_printed(printed), "cpu": self._cpu(conversation)}
+        said, conversation.output = conversation.output, Output(conversation.output.cap)
+        return {**printed(said), "cpu": self._cpu(conversation)}
 
     def _end(self, key: int) -> dict[str, Any]:
         conversation = self._conversations.get(key)
@@ -204,7 +187,7 @@ class Zygote:
         _remove(conversation.scratch)
         del self._conversations[key]
         return {
-            **_printed(conversation.output),
+            **printed(conversation.output),
             "cpu": conversation.reaped_cpu,
             "status": conversation.status,
             "reason": conversation.reason,
@@ -289,10 +272,6 @@ class Zygote:
             for pid in tree:
                 _signal(pid)
             time.sleep(min(0.0005 * (attempt + 1), 0.01))
-
-
-def _printed(output: Output) -> dict[str, Any]:
-    return {"head": bytes(output.head), "tail": bytes(output.tail), "cut": output.cut}
 
 
 def _signal(pid: int) -> None:

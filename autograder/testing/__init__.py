@@ -5,7 +5,7 @@ out by hand; its docstring is the sentence that the student reads. `docs/write/t
 """
 
 from autograder.testing.bank import Alternative, Mistake, alternative, mistake
-from autograder.testing.marks import needs, task, weight
+from autograder.testing.marks import graded_run, needs, task, weight
 from autograder.testing.student import Answer, BudgetExceeded, Counted, Student, WrongAnswer
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Student",
     "WrongAnswer",
     "alternative",
+    "graded_run",
     "mistake",
     "needs",
     "task",

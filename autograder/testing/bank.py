@@ -34,6 +34,8 @@ class Mistake:
     """Ids of mistakes that answer alike on every input: either name is right."""
     remembers: bool = False
     """Whether it keeps something from call to call (a shared default argument, a cache)."""
+    blocker: bool = False
+    """Whether it must miss the threshold of the graded runs it names, on every vetted seed, by a clear gap."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,14 @@ def mistake(
     caught_by: str | Iterable[str],
     twin: str | Iterable[str] = (),
     remembers: bool = False,
+    blocker: bool = False,
 ) -> Callable[[Any], Mistake]:
     """Registers the decorated function or class as a wrong implementation of `task`."""
 
     def decorate(implementation: Any) -> Mistake:
         name = implementation.__name__
-        return Mistake(name, task, implementation, seen, named, _names(caught_by), _names(twin), remembers)
+        caught, twins = _names(caught_by), _names(twin)
+        return Mistake(name, task, implementation, seen, named, caught, twins, remembers, blocker)
 
     return decorate
 

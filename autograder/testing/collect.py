@@ -22,7 +22,7 @@ from autograder.errors import SourceError
 from autograder.testing.marks import MARKS
 from autograder.testing.modules import ASKS, load_file
 
-FIXTURES = frozenset({"student", "reference", "seed"})
+FIXTURES = frozenset({"student", "reference", "seed", "run"})
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,14 @@ class TestCase:
     """Its share of the task's points; cases of a parametrised test share their function's weight."""
     needs: tuple[str, ...] = ()
     uses: frozenset[str] = frozenset()
-    """Which of student, reference, seed it takes."""
+    """Which of student, reference, seed, run it takes."""
+    cpu_seconds: float | None = None
+    """Of a graded run: its own limit. None for every other test."""
+
+    @property
+    def graded_run(self) -> bool:
+        """Whether student code trains in it."""
+        return self.cpu_seconds is not None
 
     @property
     def family(self) -> str:
@@ -128,13 +135,28 @@ def _case(item: pytest.Function, hidden: bool, path: Path) -> TestCase:
         raise SourceError(
             f"a graded test takes {', '.join(sorted(strange))}",
             where=where,
-            mend="it may take student, reference, seed and its own parameters",
+            mend="it may take student, reference, seed, run and its own parameters",
+        )
+    run_mark = item.get_closest_marker("graded_run")
+    if (run_mark is not None) != ("run" in uses):
+        problem = "a graded run must take the fixture run, and only a graded run may"
+        raise SourceError(
+            problem, where=where, mend="put @graded_run(cpu_seconds=...) above it, and run among its arguments"
         )
     weight_mark = item.get_closest_marker("weight")
     needs = tuple(str(name) for mark in item.iter_markers("needs") for name in mark.args)
     weight = float(weight_mark.args[0]) if weight_mark else 1.0
     return TestCase(
-        item.name, item.function, task_mark.args[0], sentence, hidden, dict(params), weight, needs, uses & FIXTURES
+        item.name,
+        item.function,
+        task_mark.args[0],
+        sentence,
+        hidden,
+        dict(params),
+        weight,
+        needs,
+        uses & FIXTURES,
+        float(run_mark.kwargs["cpu_seconds"]) if run_mark else None,
     )
 
 

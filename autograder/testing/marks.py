@@ -23,8 +23,17 @@ def needs(*tests: str) -> pytest.MarkDecorator:
     return pytest.mark.needs(*tests)
 
 
+def graded_run(*, cpu_seconds: float) -> pytest.MarkDecorator:
+    """A test in which student code trains; it takes the fixture `run`. cpu_seconds: its own limit.
+
+    It runs once the other tests of its task hold, and not again while nothing that it depends on has changed.
+    """
+    return pytest.mark.graded_run(cpu_seconds=cpu_seconds)
+
+
 MARKS = (
     "task(name): the task that a test counts for",
     "weight(value): the test's share of its task's points, 1 by default",
+    "graded_run(cpu_seconds): student code trains in it, and the grader measures what comes out",
     "needs(*tests): tests of the same task that must pass before this one is worth points",
 )

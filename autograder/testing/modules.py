@@ -10,7 +10,7 @@ import contextlib
 import linecache
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -26,9 +26,11 @@ REFERENCE = "reference"
 class Author:
     """An author's folder of one assignment, `solutions/aNN_name`, with a private overlay in front of it."""
 
-    def __init__(self, folder: Path, overlay: Path | None = None) -> None:
+    def __init__(self, folder: Path, overlay: Path | None = None, earlier: Sequence[tuple[str, Author]] = ()) -> None:
         self.folder = folder
         self.overlay = overlay
+        self.earlier = tuple(earlier)
+        """(module, author) of the earlier assignments that this one's reference imports."""
         self._code: dict[str, CodeType] = {}
         self._texts: dict[str, str] = {}
 
@@ -46,7 +48,10 @@ class Author:
 
     def reference(self) -> ModuleType:
         """A fresh copy of the reference module: source.py without its cells of public tests."""
-        return execute(self._compiled("source.py", without_test_cells), REFERENCE)
+        with contextlib.ExitStack() as stack:
+            for name, author in self.earlier:
+                stack.enter_context(visible(name, author.reference))
+            return execute(self._compiled("source.py", without_test_cells), REFERENCE)
 
     def _load_asks(self) -> ModuleType:
         return execute(self._compiled("asks.py"), ASKS)
@@ -88,6 +93,13 @@ class Author:
             return ModuleType(path.stem)
         with visible(REFERENCE, self.reference), visible(ASKS, self._load_asks):
             return execute(self._compiled(name), path.stem)
+
+
+def earlier_authors(root: Path, builds_on: Iterable[str]) -> list[tuple[str, Author]]:
+    """Authors of the earlier assignments in "a07_gae.gae", by module; those that are not here are left out."""
+    named = (name.partition(".") for name in builds_on)
+    found = [(module, root / "solutions" / assignment) for assignment, _, module in named]
+    return [(module, Author(folder)) for module, folder in found if (folder / "source.py").is_file()]
 
 
 CELL = re.compile(r"^# %%")

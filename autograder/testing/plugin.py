@@ -15,6 +15,7 @@ import pytest
 
 from autograder.course import ASSIGNMENT_FILE, Limits
 from autograder.sandbox.messages import Program
+from autograder.testing.graded import GradedRun
 from autograder.testing.marks import MARKS
 from autograder.testing.modules import ASKS, load_file
 from autograder.testing.student import Student, close
@@ -46,16 +47,33 @@ def student(request: pytest.FixtureRequest) -> Iterator[Student]:
     close(proxy)
 
 
+@pytest.fixture
+def run() -> GradedRun:
+    """What a practice run records; nothing is graded here."""
+    return GradedRun()
+
+
 def _program(folder: Path) -> Program:
     described = folder / ASSIGNMENT_FILE
     if not described.is_file():
         pytest.fail(
             f"{folder} is no released assignment ({ASSIGNMENT_FILE} is missing): autograder release", pytrace=False
         )
-    name = str(json.loads(described.read_text(encoding="utf-8"))["module"])
+    facts = json.loads(described.read_text(encoding="utf-8"))
+    name = str(facts["module"])
     path = folder / f"{name}.py"
     if not path.is_file():
         pytest.fail(f"{path} is missing: autograder reset {folder.name} lays a fresh stub", pytrace=False)
     asks = folder / "asks.py"
     text = asks.read_text(encoding="utf-8") if asks.is_file() else ""
-    return Program(name, path.read_text(encoding="utf-8"), str(path), text, folder)
+    earlier = tuple(_earlier(folder.parent, str(module)) for module in facts.get("builds_on", ()))
+    return Program(name, path.read_text(encoding="utf-8"), str(path), text, folder, earlier=earlier)
+
+
+def _earlier(assignments: Path, name: str) -> tuple[str, str, str]:
+    """The student's own module of an earlier assignment, from "a07_gae.gae"."""
+    assignment, _, module = name.partition(".")
+    path = assignments / assignment / f"{module}.py"
+    if not path.is_file():
+        pytest.fail(f"{path} is missing: autograder reset {assignment} lays a fresh stub", pytrace=False)
+    return module, str(path), path.read_text(encoding="utf-8")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from autograder.errors import AutograderError
-from autograder.report import NOT_WRITTEN, Outcome
+from autograder.report import NOT_WRITTEN, Curve, Figure, Outcome
 from autograder.sandbox.messages import Ended
 from autograder.testing.collect import TestCase
+from autograder.testing.graded import GradedRun, Missed, OffTarget, OnProgress
 from autograder.testing.student import Exchange, NoAnswer, Student, WrongAnswer, close, transcript
 
 CRASHED: frozenset[str] = frozenset({"crashed", "protocol"})
@@ -27,23 +28,43 @@ class Verdict:
     """Why, with values: for public tests."""
     transcript: tuple[Exchange, ...] = ()
     ended: Ended = field(default_factory=Ended)
+    figures: tuple[Figure, ...] = ()
+    curve: Curve | None = None
+    missed: bool = False
+    """A graded run that went to its end and reached too little: another seed may do better."""
+    looks_like: tuple[str, ...] = ()
+    """Ids of mistakes whose training ends where this one did."""
 
     @property
     def passed(self) -> bool:
         return self.outcome == "passed"
 
 
-def run_test(case: TestCase, student: Student, reference: Student | None, seed: int) -> Verdict:
+def run_test(
+    case: TestCase, student: Student, reference: Student | None, seed: int, on_progress: OnProgress | None = None
+) -> Verdict:
     """Runs `case` to its end or its first failure, and closes both conversations."""
-    available: dict[str, Any] = {"student": student, "reference": reference, "seed": seed}
+    run = GradedRun(seed, on_progress)
+    verdict = _verdict_of(case, student, reference, run)
+    if not case.graded_run:
+        return verdict
+    return replace(verdict, figures=tuple(run.figures), curve=run.curve())
+
+
+def _verdict_of(case: TestCase, student: Student, reference: Student | None, run: GradedRun) -> Verdict:
+    available: dict[str, Any] = {"student": student, "reference": reference, "seed": run.seed, "run": run}
     arguments = {name: available[name] for name in case.uses} | case.params
     try:
         case.function(**arguments)
     except NoAnswer as failure:
         outcome, safe, detail = _without_answer(failure)
         return _verdict(outcome, safe, detail, student, reference)
+    except OffTarget as failure:
+        verdict = _verdict("failed", failure.safe, failure.detail, student, reference)
+        return replace(verdict, looks_like=failure.looks_like)
     except WrongAnswer as failure:
-        return _verdict("failed", failure.safe, failure.detail, student, reference)
+        verdict = _verdict("failed", failure.safe, failure.detail, student, reference)
+        return replace(verdict, missed=isinstance(failure, Missed))
     except pytest.skip.Exception as skipped:
         outcome = "error" if case.hidden else "skipped"
         return _verdict(outcome, str(skipped), str(skipped), student, reference)

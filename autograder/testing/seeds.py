@@ -12,9 +12,13 @@ import hmac
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 COUNT = 32
 """Input seeds vetted for each test."""
+
+RUNS = 8
+"""Seeds vetted for each graded run."""
 
 CALIBRATION_FILE = "calibration.json"
 
@@ -28,8 +32,17 @@ def choose(vetted: Sequence[int], secret: str, test: str, student: str, draw: in
 
 def vetted_seeds(calibration: Path) -> dict[str, list[int]]:
     """Vetted seeds by test name, {} where nothing has been calibrated yet."""
+    return {name: [int(seed) for seed in seeds] for name, seeds in _table(calibration, "seeds").items()}
+
+
+def reference_curves(calibration: Path) -> dict[str, list[list[float]]]:
+    """By graded run: (used, lowest, highest) of the reference over the vetted seeds."""
+    return dict(_table(calibration, "curves"))
+
+
+def _table(calibration: Path, name: str) -> dict[str, Any]:
     try:
         data = json.loads(calibration.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
-    return {str(name): [int(seed) for seed in seeds] for name, seeds in data.get("seeds", {}).items()}
+    return {str(key): value for key, value in data.get(name, {}).items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from autograder.authoring.verify import MistakeRow, Verification, kept_calibration
+from autograder.authoring.findings import MistakeRow, Verification, kept_calibration
 from autograder.testing.modules import Author
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from autograder.authoring.findings import kept_calibration
 from autograder.authoring.release import release
-from autograder.authoring.verify import calibration_hash, kept_calibration
+from autograder.authoring.verify import calibration_hash
 from autograder.course import Course
 from autograder.grading.run import author_of, grade
 from autograder.sandbox import outer

@@ -4,8 +4,8 @@ import io
 
 from rich.console import Console
 
+from autograder.authoring.findings import MistakeRow, Verification
 from autograder.authoring.release import ReleaseResult
-from autograder.authoring.verify import MistakeRow, Verification
 from autograder.reporting.authors import begun, released, verified
 
 
