@@ -249,23 +249,25 @@ class _Gate:
     def _check_void_answers(self) -> None:
         """The stub fails every test; trivial answers earn nothing."""
         self.on_progress("trivial answers", 0, len(TRIVIAL))
-        stub = self._points(lambda case: self._stub_student())
+        stub = self._points(self.hidden, lambda case: self._stub_student())
         self.found.trivial["stub"] = sum(result.points for result in stub)
         for result in stub:
             if result.outcome == "passed":
                 self._lapse(f"the untouched stub passes {result.name}")
         for number, trivial in enumerate(TRIVIAL, 1):
             self.on_progress("trivial answers", number, len(TRIVIAL))
-            results = self._points(lambda case, t=trivial: self._trivial_student(case, t))  # type: ignore[misc]
+            # Of a graded run the void answers are its blockers: a model with nothing in it is the untrained one.
+            cases = [case for case in self.hidden if not case.graded_run]
+            results = self._points(cases, lambda case, t=trivial: self._trivial_student(case, t))  # type: ignore[misc]
             self.found.trivial[trivial.id] = sum(result.points for result in results)
             for result in results:
                 if result.points:
                     self._lapse(f"{result.name} pays {result.points:.2g} points for the trivial answer {trivial.id!r}")
 
-    def _points(self, student_for: Callable[[TestCase], Student]) -> tuple[TestResult, ...]:
+    def _points(self, cases: list[TestCase], student_for: Callable[[TestCase], Student]) -> tuple[TestResult, ...]:
         points = worth(self.cases, self.assignment)
         results = []
-        for case in self.hidden:
+        for case in cases:
             seed = self.found.seeds[case.family][0]
             verdict = run_test(case, student_for(case), proxy(self.author), seed)
             results.append(
@@ -274,7 +276,7 @@ class _Gate:
                     max_points=points[case.name], reason=verdict.safe,
                 )
             )  # fmt: skip
-        return settle(results, self.hidden, self.assignment)
+        return settle(results, cases, self.assignment)
 
     def _trivial_student(self, case: TestCase, trivial: Any) -> Student:
         transport = LoopbackTransport(with_trivial(self.author.reference, case.task, trivial))

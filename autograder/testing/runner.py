@@ -12,7 +12,7 @@ from autograder.report import NOT_WRITTEN, Curve, Figure, Outcome
 from autograder.sandbox.messages import Ended
 from autograder.testing.collect import TestCase
 from autograder.testing.graded import GradedRun, Missed, OffTarget, OnProgress
-from autograder.testing.student import Exchange, NoAnswer, Student, WrongAnswer, close, transcript
+from autograder.testing.student import Exchange, NoAnswer, Student, WrongAnswer, close, overlooked, transcript
 
 CRASHED: frozenset[str] = frozenset({"crashed", "protocol"})
 
@@ -46,6 +46,10 @@ def run_test(
     """Runs `case` to its end or its first failure, and closes both conversations."""
     run = GradedRun(seed, on_progress)
     verdict = _verdict_of(case, student, reference, run)
+    missed = overlooked(student)
+    if missed is not None and verdict.outcome not in ("error", "skipped"):
+        outcome, safe, detail = _without_answer(NoAnswer(missed))
+        verdict = replace(verdict, outcome=outcome, safe=safe, detail=detail, missed=False, looks_like=())
     if not case.graded_run:
         return verdict
     return replace(verdict, figures=tuple(run.figures), curve=run.curve())

@@ -63,6 +63,8 @@ class Exchange:
     request: Request
     reply: Reply
     tolerance: Tolerance = field(default_factory=Tolerance)
+    used: bool = False
+    """Whether the test looked at the answer."""
 
 
 class Student:
@@ -121,8 +123,13 @@ class Answer:
     """What came back for one question. Nothing is judged until it is used."""
 
     def __init__(self, exchange: Exchange, in_place: bool) -> None:
-        self._exchange = exchange
+        self._asked = exchange
         self._in_place = in_place
+
+    @property
+    def _exchange(self) -> Exchange:
+        self._asked.used = True
+        return self._asked
 
     @property
     def value(self) -> Any:
@@ -177,6 +184,12 @@ class Answer:
 def transcript(student: Student) -> list[Exchange]:
     """Everything that was asked and answered so far."""
     return student._transcript
+
+
+def overlooked(student: Student) -> Reply | None:
+    """The first question that got no answer and that the test did not look at: what went wrong first."""
+    asked = transcript(student)
+    return next((e.reply for e in asked if not e.used and e.reply.kind != "value"), None)
 
 
 def close(student: Student) -> Ended:

@@ -1,0 +1,243 @@
+"""Graded runs: counted budgets, curves by the grader, retries, blocking, what is kept, and modules of earlier work."""
+
+import shutil
+
+import pytest
+
+from autograder.authoring.verify import verify
+from autograder.course import Course
+from autograder.errors import ReleaseError
+from autograder.grading.run import grade
+from autograder.grading.store import ReportStore
+from autograder.learner.checking import check
+from autograder.sandbox.loopback import LoopbackTransport
+from autograder.testing.modules import without_test_cells
+
+LOSES = ("append(reward)", "append(-reward)")
+
+
+@pytest.fixture
+def guess(course):
+    return course.assignment("r01")
+
+
+@pytest.fixture
+def write(guess):
+    """Hands in the reference with replacements made in it."""
+
+    def write(*replacements):
+        text = without_test_cells((guess.solution_folder / "source.py").read_text())
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        guess.module_path.write_text(text)
+
+    return write
+
+
+def graded(course, assignment, **options):
+    return grade(course, assignment, LoopbackTransport(), **options)
+
+
+def result(report, name):
+    return next(test for test in report.tests if test.name == name)
+
+
+def test_a_right_answer_earns_its_points_and_shows_its_curve(course, guess, write):
+    write()
+    report = graded(course, guess)
+    assert report.points == 5
+    won = result(report, "test_wins")
+    assert won.figures[0].value >= won.figures[0].threshold == 18
+    (curve,) = won.curves
+    assert curve.threshold == 18
+    assert curve.unit == "environment steps"
+    used = [point[0] for point in curve.points]
+    assert used == sorted(used)
+    assert 0 < used[0] < used[-1] <= 64
+
+
+def test_the_budget_is_counted_by_the_grader(course, guess, write):
+    write(("range(steps)", "range(steps + 1)"))
+    won = result(graded(course, guess), "test_probe")
+    assert won.outcome == "failed"
+    assert "budget" in won.reason
+
+
+def test_catching_the_refusal_buys_nothing(course, guess, write):
+    greedy = "        try:\n            seen, reward, terminated, truncated, _ = env.step(button)\n"
+    greedy += "        except Exception:\n            break\n"
+    write(
+        ("range(steps)", "range(10 * steps)"),
+        ("        seen, reward, terminated, truncated, _ = env.step(button)\n", greedy),
+    )
+    report = graded(course, guess)
+    assert result(report, "test_wins").outcome == "passed"
+    assert max(point[0] for point in result(report, "test_wins").curves[0].points) <= 64
+
+
+def test_a_probe_names_what_is_broken_and_the_expensive_run_waits(course, guess, write):
+    write(LOSES)
+    report = graded(course, guess)
+    assert result(report, "test_probe").mistake.id == "prefers_the_worse"
+    waiting = result(report, "test_wins")
+    assert (waiting.outcome, waiting.cpu_seconds) == ("blocked", 0.0)
+    assert "waits until the tests above it hold" in waiting.reason
+
+
+def test_nothing_trains_before_the_numeric_tests_of_what_it_builds_on_hold(course, guess, write):
+    write(("sum(xs) / len(xs) if xs", "sum(xs) if xs"))
+    report = graded(course, guess)
+    assert {test.outcome for test in report.tests if test.task == "train_guess"} == {"blocked"}
+    assert not any(test.cpu_seconds for test in report.tests if test.task == "train_guess")
+
+
+def unlucky_on(seeds):
+    """Does not learn on these training seeds."""
+    return (
+        "    return act\n",
+        f"    return (lambda sign: 0) if seed in {seeds} and steps == 64 and on_update.drawn else act\n",
+    )
+
+
+@pytest.mark.parametrize(("misses", "attempts", "outcome"), [(1, 3, "passed"), (2, 2, "failed")])
+def test_two_of_three_runs_decide(course, guess, write, misses, attempts, outcome):
+    write()
+    first = result(graded(course, guess), "test_wins").seed
+    seeds = [(first + k) % 8 for k in range(misses)]
+    write(("    return act\n", f"    return (lambda sign: 0) if on_update.__name__ and seed in {seeds} else act\n"))
+    # The probe is given the same seeds; there the unlucky one must not show.
+    text = guess.module_path.read_text().replace("on_update.__name__", "act(True) != act(False) and _drawn(env_fn)")
+    text += "\n\ndef _drawn(env_fn):\n    return abs(abs(env_fn().reset(seed=0)[0][0]) - 1) > 1e-6\n"
+    guess.module_path.write_text(text)
+    won = result(graded(course, guess), "test_wins")
+    assert (won.outcome, len(won.curves), len(won.figures)) == (outcome, attempts, attempts)
+    assert len({curve.seed for curve in won.curves}) == attempts
+    if outcome == "failed":
+        assert "missed on 2 of 2 seeds" in won.reason
+
+
+def test_a_run_is_not_repeated_until_something_changes(course, guess, write):
+    write()
+    trained = []
+
+    def watch(progress):
+        if progress.share is not None:
+            trained.append(progress.case.name)
+
+    first = graded(course, guess, on_test=watch)
+    graded(course, guess, kept=(first,), on_test=watch)
+    again = list(trained)
+    assert graded(course, guess, kept=(first,)).points == 5
+    write(("draw, env", "draw,  env"))
+    graded(course, guess, kept=(first,), on_test=watch)
+    assert again == trained[: len(again)]
+
+
+def test_an_interrupted_check_does_not_train_again(course, guess, write):
+    write()
+    seen = []
+
+    def stop_at_the_last(progress):
+        seen.append((progress.case.name, progress.result is None))
+        if progress.case.name == "test_wins" and progress.result is None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check(course, guess, on_test=stop_at_the_last)
+    store = ReportStore(course.state)
+    assert store.load(guess.id) is None, "an unfinished report never counts"
+    partial, _ = store.kept(guess.id)
+    before = result(partial, "test_probe")
+    checked = check(course, guess)
+    assert checked.passed
+    assert result(checked.report, "test_probe") == before
+    assert not (store.folder / f"{guess.id}.partial").exists()
+
+
+def test_without_training_only_what_is_known_counts(course, guess, write):
+    write()
+    assert result(graded(course, guess, training=False), "test_wins").outcome == "blocked"
+    known = graded(course, guess)
+    assert graded(course, guess, training=False, kept=(known,)).points == 5
+
+
+# ------------------------------------------------------------------------------------------- earlier assignments' modules
+
+
+def test_the_courses_own_module_stands_in_until_the_students_passes(course, guess, write):
+    write()
+    report = graded(course, guess)
+    assert any("is the course's own here" in note for note in report.notes)
+    counts = course.assignment("e01")
+    source = without_test_cells((counts.solution_folder / "source.py").read_text())
+    counts.module_path.write_text(source.replace("    return max(", "    print('mine')\n    return max("))
+    assert check(course, counts).passed
+    report = graded(course, guess)
+    assert report.points == 5
+    assert not report.notes
+
+
+def test_an_edit_that_was_not_checked_is_not_trusted(course, guess, write):
+    write()
+    counts = course.assignment("e01")
+    shutil.copy(counts.solution_folder / "source.py", counts.module_path)
+    assert check(course, counts).passed
+    counts.module_path.write_text("def best(xs):\n    return 0\n")
+    report = graded(course, guess)
+    assert report.points == 5
+    assert "is the course's own here" in report.notes[0]
+
+
+def test_a_kit_uses_the_students_own_and_says_so(runs, course, guess, write):
+    write()
+    shutil.rmtree(runs / "solutions")
+    report = graded(Course.load(runs), guess)
+    assert "may be due to it" in report.notes[0]
+    assert result(report, "test_practice_round").outcome == "failed"
+    assert "NotImplementedError" in result(report, "test_practice_round").reason
+
+
+def test_what_an_assignment_builds_on_must_come_before_it(runs):
+    from autograder.authoring.release import release
+
+    plan = runs / "solutions" / "course.toml"
+    plan.write_text(plan.read_text().replace('["e01_counts", "r01_guess"]', '["r01_guess", "e01_counts"]'))
+    with pytest.raises(ReleaseError, match="no earlier assignment"):
+        release(runs)
+
+
+# ------------------------------------------------------------------------------------------------------- the author's gate
+
+
+def test_the_gate_trains_reference_alternatives_and_blockers(course, guess):
+    found = verify(course, guess)
+    assert not found.lapses
+    rows = {row.test: row for row in found.runs}
+    assert len(rows["test_wins"].seeds) == 8
+    assert min(rows["test_wins"].reference) >= 18
+    assert rows["test_wins"].caught == {"untrained": 8, "prefers_the_worse": 8}
+    assert rows["test_probe"].recognised["prefers_the_worse"] == 8
+    assert found.curves["test_wins"]
+    write_back = verify(course, guess)
+    assert write_back.kept
+    assert [row.blockers for row in write_back.runs] == [row.blockers for row in found.runs]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lapse"),
+    [
+        ("1 - act(sign)", "act(sign)", "the mistake prefers_the_worse passes on 2 seeds"),
+        ("return lambda sign: 1 - act(sign)", "return lambda sign: seed % 2", "by the name of"),
+    ],
+)
+def test_the_gate_stays_shut(runs, old, new, lapse):
+    path = runs / "solutions" / "r01_guess" / ("mistakes.py")
+    if lapse.endswith("passes on 2 seeds"):
+        path.write_text(path.read_text().replace(old, new))
+    else:
+        tests = path.with_name("hidden_tests.py")
+        tests.write_text(tests.read_text().replace('{"prefers_the_worse": [0.0]}', '{"untrained": [0.0]}'))
+    course = Course.load(runs)
+    lapses = verify(course, course.assignment("r01"), quick=True).lapses
+    assert any(lapse in said for said in lapses), lapses

@@ -1,0 +1,1 @@
+"""No asks are needed."""
