@@ -20,24 +20,34 @@ ANSWER = struct.Struct("<d??")
 
 
 class RemoteEnv(gymnasium.Env[Any, Any]):
-    """One environment of a served world. Observations are float32 (dims,), actions 0 .. n_actions - 1."""
+    """One environment of a served world.
+
+    Observations are float32 (dims,), or a state 0 .. states - 1 where the world has states; actions 0 .. actions - 1.
+    """
 
     def __init__(self, world: Mapping[str, Any], number: int) -> None:
-        self.observation_space = spaces.Box(-np.inf, np.inf, (world["dims"],), np.float32)
+        self._states = int(world["states"])
+        self.observation_space: spaces.Space[Any] = (
+            spaces.Discrete(self._states) if self._states else spaces.Box(-np.inf, np.inf, (world["dims"],), np.float32)
+        )
         self.action_space = spaces.Discrete(world["actions"])
         self._ask_reset = world["reset"]
         self._ask_step = world["step"]
         self._number = number
-        self._cut = 4 * world["dims"]
+        self._cut = 4 * int(world["dims"])
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        return _observation(self._ask_reset(self._number, None if seed is None else int(seed))), {}
+        return self._seen(self._ask_reset(self._number, None if seed is None else int(seed))), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         answer = self._ask_step(self._number, int(action))
         reward, terminated, truncated = ANSWER.unpack_from(answer, self._cut)
-        return _observation(answer[: self._cut]), reward, terminated, truncated, {}
+        return self._seen(answer), reward, terminated, truncated, {}
+
+    def _seen(self, answer: bytes) -> Any:
+        shown = np.frombuffer(answer, dtype="<f4", count=self._cut // 4)
+        return np.int64(shown[0]) if self._states else shown.copy()
 
 
 def environments(world: Mapping[str, Any]) -> Callable[[], RemoteEnv]:
@@ -59,7 +69,3 @@ def updates(world: Mapping[str, Any], act: Callable[[Any, np.ndarray], Any]) -> 
             question = ask([int(action) for action in act(model, question)])
 
     return on_update
-
-
-def _observation(data: bytes) -> np.ndarray:
-    return np.frombuffer(data, dtype="<f4").copy()

@@ -63,8 +63,9 @@ class Disguise:
 class World:
     """One graded run's environments.
 
-    make: a fresh gymnasium.Env with Box observations and Discrete actions. budget: steps that may be taken, over all
-    environments together. disguised: whether this run's seed draws a disguise.
+    make: a fresh gymnasium.Env with Box or Discrete observations and Discrete actions. budget: steps that may be taken,
+    over all environments together. disguised: whether this run's seed draws a disguise (of Box observations only:
+    states are numbers that mean nothing already).
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class World:
         self._run = run
         self._make = make
         with contextlib.closing(make()) as env:
-            self.dims, self.actions = _sizes(env)
-        kind = Disguise.drawn if disguised else lambda dims, actions, _: Disguise.none(dims, actions)
+            self.dims, self.states, self.actions = _sizes(env)
+        kind = (
+            Disguise.drawn if disguised and not self.states else lambda dims, actions, _: Disguise.none(dims, actions)
+        )
         self._disguise = kind(self.dims, self.actions, run.seed)
         self._envs: dict[int, gymnasium.Env[Any, Any]] = {}
         self._running: set[int] = set()
@@ -92,6 +95,7 @@ class World:
             self._due = float("inf")
         return {
             "dims": self.dims,
+            "states": self.states,
             "actions": self.actions,
             "reset": Counted(self._reset, MOST_RESETS, "resets"),
             "step": Counted(self._step, self.budget, "environment steps"),
@@ -189,9 +193,9 @@ class World:
         return int(self._disguise.actions[action])
 
 
-def _sizes(env: gymnasium.Env[Any, Any]) -> tuple[int, int]:
-    """(numbers in an observation, actions)"""
+def _sizes(env: gymnasium.Env[Any, Any]) -> tuple[int, int, int]:
+    """(numbers in an observation, states if it is one, actions)"""
     seen, done = env.observation_space, env.action_space
-    if not isinstance(seen, spaces.Box) or not isinstance(done, spaces.Discrete):
-        raise SourceError("a world needs Box observations and Discrete actions", where=str(env))
-    return int(np.prod(seen.shape)), int(done.n)
+    if not isinstance(seen, spaces.Box | spaces.Discrete) or not isinstance(done, spaces.Discrete):
+        raise SourceError("a world needs Box or Discrete observations and Discrete actions", where=str(env))
+    return int(np.prod(seen.shape)), int(seen.n) if isinstance(seen, spaces.Discrete) else 0, int(done.n)

@@ -125,9 +125,16 @@ def test_the_curve_is_measured_by_the_grader_at_its_own_times():
     assert all(8 <= value <= 12 for _, value in run.points)
 
 
+def test_states_stay_states():
+    env = environments(World(GradedRun(), lambda: gymnasium.make("CliffWalking-v1"), budget=9).served())()
+    state, _ = env.reset(seed=0)
+    assert (int(state), env.observation_space.n, env.action_space.n) == (36, 48, 4)
+    assert int(env.step(0)[0]) == 24
+
+
 def test_a_world_needs_boxes_and_buttons():
-    with pytest.raises(SourceError, match="Box observations"):
-        World(GradedRun(), lambda: gymnasium.make("FrozenLake-v1"), budget=1)
+    with pytest.raises(SourceError, match="Discrete actions"):
+        World(GradedRun(), lambda: gymnasium.make("Pendulum-v1"), budget=1)
 
 
 # ------------------------------------------------------------------------------------------------------- what a run says
