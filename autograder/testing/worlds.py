@@ -8,6 +8,7 @@ trained elsewhere is of no use, and one that learns from what it sees does not n
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -77,15 +78,13 @@ class World:
         self._make = make
         with contextlib.closing(make()) as env:
             self.dims, self.states, self.actions = _sizes(env)
-        kind = (
-            Disguise.drawn if disguised and not self.states else lambda dims, actions, _: Disguise.none(dims, actions)
-        )
-        self._disguise = kind(self.dims, self.actions, run.seed)
+        self._disguise = Disguise.none(self.dims, self.actions)
+        if disguised and not self.states:
+            self._disguise = Disguise.drawn(self.dims, self.actions, run.seed)
         self._envs: dict[int, gymnasium.Env[Any, Any]] = {}
         self._running: set[int] = set()
         self._evaluation: Iterator[Any] | None = None
         self._due = 0.0
-        self._chosen: list[int] = []
 
     def served(self, curve: bool = True) -> dict[str, Any]:
         """What to pass to an ask: autograder.testing.remote makes `env_fn` and `on_update` of it."""
@@ -198,4 +197,4 @@ def _sizes(env: gymnasium.Env[Any, Any]) -> tuple[int, int, int]:
     seen, done = env.observation_space, env.action_space
     if not isinstance(seen, spaces.Box | spaces.Discrete) or not isinstance(done, spaces.Discrete):
         raise SourceError("a world needs Box or Discrete observations and Discrete actions", where=str(env))
-    return int(np.prod(seen.shape)), int(seen.n) if isinstance(seen, spaces.Discrete) else 0, int(done.n)
+    return math.prod(seen.shape or ()), int(seen.n) if isinstance(seen, spaces.Discrete) else 0, int(done.n)
