@@ -15,6 +15,7 @@ from autograder.reporting.style import UNICODE, Symbols, clean, plural, points
 if TYPE_CHECKING:
     from autograder.authoring.findings import MistakeRow, Verification
     from autograder.authoring.release import ReleaseResult
+    from autograder.authoring.runs import RunRow
 
 
 def begun(root: Path, folder: Path) -> RenderableType:
@@ -59,6 +60,7 @@ def verified(found: Verification, symbols: Symbols = UNICODE) -> RenderableType:
         lines.append(_item(" ", f"{plural(len(found.mistakes), 'mistake')}: {caught} caught, {named} recognised"))
         lines.append(_mistake_table(found.mistakes))
         lines += _coincidences(found)
+    lines += [_item(" ", _run_line(row)) for row in found.runs]
     if found.trivial:
         best = max(found.trivial, key=lambda name: found.trivial[name])
         best_score = (
@@ -82,6 +84,15 @@ def _mistake_table(rows: Iterable[MistakeRow]) -> Table:
     for first, *rest in cells:
         table.add_row(Text(first), *(Text(cell, style="dim") for cell in rest))
     return table
+
+
+def _run_line(row: RunRow) -> str:
+    """A graded run: what the reference reached, what was needed, and how many mistakes miss it."""
+    reached = f"{min(row.reference):.4g} to {max(row.reference):.4g}" if row.reference else "nothing"
+    needed = "" if row.threshold is None else f" of {row.threshold:g}"
+    used = f"{max(row.cpu_seconds):.1f} CPU-seconds at most" if row.cpu_seconds else ""
+    missing = sum(count == len(row.seeds) for count in row.caught.values())
+    return f"{row.test}: the reference reaches {reached}{needed}; {plural(missing, 'mistake')} miss it; {used}"
 
 
 def _mistake_cells(row: MistakeRow) -> tuple[str, str, str, str]:

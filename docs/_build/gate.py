@@ -28,6 +28,9 @@ a student can be given. These are the kept measurements; `autograder verify aNN 
 tolerances of the comparison (100 is the least that is accepted). *In kind*: it raises, has another shape or dtype, holds
 NaN, or differs in exact values. *Named*: whether a failing answer that equals it is ever called by its name; what answers
 NaN, or a lone number on a fixed input, never is.
+
+A *graded run* trains, on eight vetted seeds: the reference, each alternative, and each mistake that is named for it. Behind
+a blocker stands what it reached. CPU-seconds are the reference's, environments included, on the machine of the measurement.
 """
 
 
@@ -44,7 +47,26 @@ def section(name: str, found: Verification) -> str:
         "| task | mistake | margin | named |",
         "|---|---|---|---|",
     ]
-    return "\n".join([*lines, *map(row_of, rows)]) + "\n"
+    return "\n".join([*lines, *map(row_of, rows), *runs(found)]) + "\n"
+
+
+def runs(found: Verification) -> list[str]:
+    """The graded runs: what the reference reaches, and what must not get there."""
+    lines = [
+        "\n| graded run | needed | reference: lowest to highest | CPU-seconds | mistakes that miss on every seed |",
+        "|---|---|---|---|---|",
+    ]
+    for row in found.runs:
+        missing = ", ".join(f"`{name}`{spread(row.blockers.get(name))}" for name in row.caught)
+        needed = "" if row.threshold is None else f"{row.threshold:g}"
+        used = f"{min(row.cpu_seconds):.1f} to {max(row.cpu_seconds):.1f}"
+        lines.append(f"| `{row.test}` | {needed} | {spread(row.reference).strip()} | {used} | {missing} |")
+    return lines if found.runs else []
+
+
+def spread(values: list[float] | None) -> str:
+    """" 9.1 to 12", or nothing."""
+    return f" {min(values):.3g} to {max(values):.3g}" if values else ""
 
 
 def row_of(row: MistakeRow) -> str:
