@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from autograder.course import Limits
-from autograder.sandbox import inner
+from autograder.sandbox import inner, system
 from autograder.sandbox.answering import Answerer
 from autograder.sandbox.protocol import unpack_program
-from autograder.sandbox.wire import CALLBACK, PROGRAM, READY, REPLY, REQUEST, RESULT, Channel, Gone
+from autograder.sandbox.wire import CALLBACK, CORE, PROGRAM, READY, REPLY, REQUEST, RESULT, Channel, Gone
 
 _BROKE = 70
 
@@ -49,6 +49,9 @@ def _converse(channel: Channel, walls: inner.Walls, limits: Limits, scratch: Pat
         if frame.kind == PROGRAM:  # the next conversation of a shared process: its own module, nothing else anew
             answerer = Answerer(unpack_program(frame.payload), alone=True)
             channel.send(READY, b"")
+            continue
+        if frame.kind == CORE:
+            system.stay_on([int(frame.payload)])
             continue
         if frame.kind != REQUEST:
             return

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,7 @@ from autograder.sandbox.messages import Ended, Program, Reply, Request
 from autograder.sandbox.protocol import harmless, pack_program, pack_request, serve_callback, unpack_reply
 from autograder.sandbox.wire import (
     CALLBACK,
+    CORE,
     NONCE_BYTES,
     PROGRAM,
     READY,
@@ -199,8 +201,9 @@ class SandboxConversation:
         try:
             if self._channel.has_unread():
                 raise WireError("an answer without a question")
-            self._channel.send(REQUEST, packed, nonce, deadline)
-            reply = self._await_reply(nonce, deadline, callbacks or {})
+            with self._side_by_side(deadline) if callbacks else contextlib.nullcontext():
+                self._channel.send(REQUEST, packed, nonce, deadline)
+                reply = self._await_reply(nonce, deadline, callbacks or {})
         except Late:
             return self._over("timeout", self._too_late())
         except WireError:
@@ -262,6 +265,25 @@ class SandboxConversation:
             result = serve_callback(frame.payload, callbacks)
             deadline += time.monotonic() - started  # our time, not the student's
             self._channel.send(RESULT, result, nonce, deadline)
+
+    @contextlib.contextmanager
+    def _side_by_side(self, deadline: float) -> Iterator[None]:
+        """While this lasts, grader and child share one core: they take turns, by the ten thousand in a training.
+
+        Waking a process on another core costs ten times the message (measured: 145 against 14 microseconds there and
+        back on a virtual machine), and twice the CPU time of a step.
+        """
+        usual = system.cores()
+        if not usual:
+            yield
+            return
+        core = secrets.choice(usual)
+        self._channel.send(CORE, str(core).encode(), deadline=deadline)
+        system.stay_on([core])
+        try:
+            yield
+        finally:
+            system.stay_on(usual)
 
     def _with_cpu(self, reply: Reply) -> Reply:
         try:

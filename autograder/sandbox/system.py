@@ -5,6 +5,7 @@ Everywhere else, and where a kernel denies a call, the functions say so by their
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -109,3 +110,15 @@ def cpu_clock(pid: int) -> float:
         return time.clock_gettime((~pid << 3) | 2) if LINUX else 0.0
     except OSError:
         return 0.0
+
+
+def cores() -> list[int]:
+    """The cores that this process may run on; none where the system does not say."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def stay_on(chosen: list[int]) -> None:
+    """Keeps this process on the given cores. A courtesy: where it is refused nothing is lost."""
+    if hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, chosen)

@@ -26,6 +26,7 @@ REPLY = b"A"
 CALLBACK = b"C"
 RESULT = b"R"
 READY = b"Y"
+CORE = b"K"
 CONTROL = b"Z"
 
 _HEADER = struct.Struct(f"<Ic{NONCE_BYTES}s")

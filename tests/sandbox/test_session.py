@@ -18,7 +18,7 @@ from autograder.course import Limits
 from autograder.errors import EnvironmentProblem, SandboxError
 from autograder.sandbox import outer, processes
 from autograder.sandbox.isolation import describe
-from autograder.sandbox.messages import Program, Request
+from autograder.sandbox.messages import Callback, Program, Request
 from autograder.sandbox.session import SandboxTransport
 
 ONE = Program("homework", "def answer():\n    return 1\n", "homework.py")
@@ -145,7 +145,7 @@ def test_nothing_that_stands_is_called_nothing() -> None:
 ORPHAN = """
     import sys
     from autograder.course import Limits
-    from autograder.sandbox.messages import Program, Request
+    from autograder.sandbox.messages import Callback, Program, Request
     from autograder.sandbox.session import SandboxTransport
 
     if __name__ == "__main__":
@@ -203,3 +203,29 @@ def test_a_conversation_with_torch_is_cheap_and_has_one_thread() -> None:
             assert (float(total), threads) == (512.0, 1)
             cpu.append(conversation.close().cpu_seconds)
         assert sorted(cpu)[len(cpu) // 2] < 0.1  # measured 0.02; the margin is for busy machines
+
+
+def test_who_takes_turns_shares_a_core_and_only_then(sandbox: Any) -> None:
+    source = "import os\ndef answer(f): return [f(n) for n in range(50)], sorted(os.sched_getaffinity(0))\n"
+    usual = os.sched_getaffinity(0)
+    seen = []
+
+    def count(n: int) -> int:
+        seen.append(os.sched_getaffinity(0))
+        return n + 1
+
+    conversation = sandbox.open(Program("homework", source, "homework.py"), Limits(cpu_seconds=5))
+    reply = conversation.ask(Request("call", "answer", (Callback("count"),)), {"count": count})
+    conversation.close()
+    numbers, cores = reply.value
+    assert numbers == list(range(1, 51))
+    assert seen == [set(cores)] * 50
+    assert len(cores) == 1
+    assert os.sched_getaffinity(0) == usual
+
+
+def test_messages_of_every_size_arrive_whole(sandbox: Any) -> None:
+    conversation = sandbox.open(Program("homework", "def answer(x): return x\n", "homework.py"), Limits(cpu_seconds=5))
+    for size in (0, 1, 2**12, 2**18 - 1, 2**18, 2**20 + 3):
+        assert conversation.ask(Request("call", "answer", (b"x" * size,)), {}).value == b"x" * size
+    conversation.close()
