@@ -23,6 +23,7 @@ ASSIGNMENT_FILE = ".assignment.json"
 DIAGNOSIS_FILE = ".diagnosis.safetensors"
 MANIFEST_FILE = ".released.json"
 STATE_FOLDER = ".autograder"
+COMMON = "common"
 ROOT_VARIABLE = "AUTOGRADER_COURSE"
 
 
@@ -196,6 +197,14 @@ class Course:
     @property
     def points(self) -> float:
         return sum(assignment.points for assignment in self.assignments)
+
+    @property
+    def packages(self) -> tuple[Path, ...]:
+        """The folder of the code that several assignments share: the author's, or in a kit the released copy."""
+        for folder in (self.root / "solutions" / COMMON, self.root / "assignments" / COMMON):
+            if (folder / "__init__.py").is_file():
+                return (folder,)
+        return ()
 
     def assignment(self, name: str) -> Assignment:
         """The assignment called `name`: "a02", "a02_attention" or "attention"."""

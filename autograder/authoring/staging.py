@@ -12,12 +12,12 @@ from autograder.authoring import render
 from autograder.authoring.plan import Plan, read_plan
 from autograder.authoring.render_notebook import notebook, notebook_json
 from autograder.authoring.source import Source, read_source
-from autograder.course import ASSIGNMENT_FILE, COURSE_FILE, DIAGNOSIS_FILE, Assignment
+from autograder.course import ASSIGNMENT_FILE, COMMON, COURSE_FILE, DIAGNOSIS_FILE, Assignment
 from autograder.errors import ReleaseError, SourceError
 from autograder.files import write_whole
 from autograder.grading.diagnosis import build_record
 from autograder.testing.collect import collect_tests
-from autograder.testing.modules import Author, earlier_authors
+from autograder.testing.modules import Author, earlier_authors, use_packages
 
 QUIZ_FILE = ".quiz.json"
 STUB_FILE = ".stub.py"
@@ -31,6 +31,8 @@ def stage(root: Path, folder: Path, on_assignment: OnAssignment | None = None) -
     """Writes the released files of the course at `root` to `folder/assignments`; returns notes for the author."""
     plan = read_plan(root)
     released = folder / "assignments"
+    packages = _stage_common(root, released)
+    use_packages(packages)
     for number, name in enumerate(plan.assignments, start=1):
         if on_assignment:
             on_assignment(name, number, len(plan.assignments))
@@ -39,16 +41,28 @@ def stage(root: Path, folder: Path, on_assignment: OnAssignment | None = None) -
     return _notes(plan)
 
 
+def _stage_common(root: Path, released: Path) -> list[Path]:
+    """Copies the code that several assignments share, as it is; the folder that was copied from, if there is one."""
+    package = root / "solutions" / COMMON
+    if not package.is_dir():
+        return []
+    if not (package / "__init__.py").is_file():
+        raise ReleaseError("the shared code is no package", where=str(package), mend=f"touch {package / '__init__.py'}")
+    for path in sorted(package.rglob("*.py")):
+        write_whole(released / COMMON / path.relative_to(package), path.read_bytes())
+    return [package]
+
+
 def _stage_assignment(plan: Plan, name: str, folder: Path) -> None:
     path = plan.source_path(name)
     source = read_source(path, plan.overlay(name))
     _check_order(source, plan)
     author = Author(path.parent, plan.overlay(name), earlier_authors(plan.root, source.builds_on))
-    _import_reference(author, source, plan.root)
+    _import_reference(author, source)
     assignment = render.assignment_of(source, plan, folder)
     for file, text in _texts(source, assignment).items():
         write_whole(assignment.folder / file, text.encode())
-    write_whole(assignment.folder / DIAGNOSIS_FILE, _diagnosis(author, assignment, plan.root))
+    write_whole(assignment.folder / DIAGNOSIS_FILE, _diagnosis(author, assignment))
 
 
 def _check_order(source: Source, plan: Plan) -> None:
@@ -75,15 +89,14 @@ def _texts(source: Source, assignment: Assignment) -> dict[str, str]:
     }
 
 
-def _import_reference(author: Author, source: Source, root: Path) -> None:
+def _import_reference(author: Author, source: Source) -> None:
     """The reference runs and defines every task; one that does not must not reach a student."""
-    with _importable(root / "solutions"):
-        try:
-            reference = author.reference()
-        except SourceError as error:
-            raise ReleaseError(
-                f"{source.assignment} is not released: {error.problem}", where=error.where, mend=f"python {source.path}"
-            ) from error
+    try:
+        reference = author.reference()
+    except SourceError as error:
+        raise ReleaseError(
+            f"{source.assignment} is not released: {error.problem}", where=error.where, mend=f"python {source.path}"
+        ) from error
     missing = [task.name for task in source.tasks if not callable(getattr(reference, task.name, None))]
     if missing:
         raise ReleaseError(
@@ -91,20 +104,10 @@ def _import_reference(author: Author, source: Source, root: Path) -> None:
         )
 
 
-def _diagnosis(author: Author, assignment: Assignment, root: Path) -> bytes:
+def _diagnosis(author: Author, assignment: Assignment) -> bytes:
     """What each mistake answers to the public tests' fixed inputs."""
-    with _importable(root / "solutions"), _one_thread():
+    with _one_thread():
         return build_record(author, collect_tests(assignment.public_tests, hidden=False))
-
-
-@contextlib.contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """While this lasts, modules of `folder` can be imported: code that several assignments share."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
 
 
 @contextlib.contextmanager

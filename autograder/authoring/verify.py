@@ -31,7 +31,7 @@ from autograder.sandbox.loopback import LoopbackTransport
 from autograder.sandbox.messages import Program
 from autograder.testing.bank import Mistake
 from autograder.testing.collect import TestCase
-from autograder.testing.modules import Author
+from autograder.testing.modules import Author, use_packages
 from autograder.testing.runner import run_test
 from autograder.testing.seeds import CALIBRATION_FILE, COUNT, RUNS
 from autograder.testing.student import Student
@@ -67,6 +67,7 @@ def verify(
     `quick` looks at few seeds and keeps nothing. `again` measures even if nothing changed.
     """
     author = author_of(assignment)
+    use_packages(course.packages)
     if author is None:
         raise SourceError(
             f"{assignment.id} has no source here to verify",

@@ -35,7 +35,7 @@ from autograder.report import Report, TestResult
 from autograder.sandbox.messages import Conversation, Program, Transport
 from autograder.testing.collect import TestCase, collect_tests
 from autograder.testing.graded import OnProgress
-from autograder.testing.modules import Author, earlier_authors
+from autograder.testing.modules import Author, earlier_authors, use_packages
 from autograder.testing.runner import Verdict, run_test
 from autograder.testing.seeds import CALIBRATION_FILE, COUNT, RUNS, choose, reference_curves, vetted_seeds
 from autograder.testing.student import Student
@@ -90,6 +90,7 @@ def grade(
     work cannot be read, SourceError where the tests cannot.
     """
     submission = read_submission(assignment, form)
+    use_packages(course.packages)
     author = author_of(assignment)
     all_cases = tests_of(assignment, author)
     cases = [case for case in all_cases if task is None or case.task == task.name]

@@ -55,7 +55,11 @@ def check(
     """
     read_submission(assignment, form)  # refused before anything is started
     transport = SandboxTransport.start(
-        mode="fork", requires=assignment.requires, readable=(assignment.folder,), shared=True
+        mode="fork",
+        requires=assignment.requires,
+        readable=(assignment.folder,),
+        packages=course.packages,
+        shared=True,
     )
     try:
         store = ReportStore(course.state)
@@ -99,9 +103,9 @@ def _strongest(course: Course, assignments: list[Assignment]) -> SandboxTranspor
     requires = tuple(sorted({name for assignment in assignments for name in assignment.requires}))
     readable = (course.root / "assignments",)
     try:
-        return SandboxTransport.start(mode="bubblewrap", requires=requires, readable=readable)
+        return SandboxTransport.start("bubblewrap", requires, readable, packages=course.packages)
     except SandboxError:
-        return SandboxTransport.start(mode="fork", requires=requires, readable=readable)
+        return SandboxTransport.start("fork", requires, readable, packages=course.packages)
 
 
 def _keep(course: Course, asked: Report) -> Report:

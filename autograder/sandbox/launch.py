@@ -78,7 +78,7 @@ class WarmProcess:
 _forked_before = False
 
 
-def start(mode: Mode, requires: Sequence[str], readable: Sequence[Path]) -> WarmProcess:
+def start(mode: Mode, requires: Sequence[str], readable: Sequence[Path], packages: Sequence[Path] = ()) -> WarmProcess:
     """A warm process of the given mode, ready to serve.
 
     A process forks once: by a second time it has graded something, and a fork would inherit tests and answers with its
@@ -87,13 +87,16 @@ def start(mode: Mode, requires: Sequence[str], readable: Sequence[Path]) -> Warm
     global _forked_before
     if mode == "fork" and system.LINUX and not _forked_before:
         _forked_before = True
+        zygote.extend_path([str(path.parent) for path in packages])
         for package in requires:
             _import_here(package)
-        return _forked({**_config(mode, requires, readable), "forked": True})
-    return executed(mode, requires, readable)
+        return _forked({**_config(mode, requires, readable, packages), "forked": True})
+    return executed(mode, requires, readable, packages)
 
 
-def executed(mode: Mode, requires: Sequence[str], readable: Sequence[Path]) -> WarmProcess:
+def executed(
+    mode: Mode, requires: Sequence[str], readable: Sequence[Path], packages: Sequence[Path] = ()
+) -> WarmProcess:
     """One in a fresh interpreter. Mode "fork" here means: the walls of a fork, when the first fork was lost."""
     prefix = outer.find_command(readable) if mode == "bubblewrap" else []
     ours, theirs = socket.socketpair()
@@ -110,7 +113,7 @@ def executed(mode: Mode, requires: Sequence[str], readable: Sequence[Path]) -> W
             env=environment,
             cwd=None if mode == "bubblewrap" else tempfile.gettempdir(),
         )
-    return WarmProcess(Channel(ours), _Executed(process, errors), _config(mode, requires, readable))
+    return WarmProcess(Channel(ours), _Executed(process, errors), _config(mode, requires, readable, packages))
 
 
 def _forked(config: dict[str, Any]) -> WarmProcess:
@@ -148,9 +151,10 @@ def _become_zygote(control: socket.socket, bound: bool) -> None:
         os._exit(1)
 
 
-def _config(mode: Mode, requires: Sequence[str], readable: Sequence[Path]) -> dict[str, Any]:
+def _config(mode: Mode, requires: Sequence[str], readable: Sequence[Path], packages: Sequence[Path]) -> dict[str, Any]:
     return {
         "requires": list(requires),
+        "paths": [str(path.parent) for path in packages],
         "readable": [str(path) for path in readable],
         "walls": mode != "none",
         "namespaces": mode == "fork",

@@ -50,14 +50,22 @@ SHARE = 0.25
 class SandboxTransport:
     """Conversations with fresh processes, forked from one warm process. A context manager; closing leaves nothing."""
 
-    def __init__(self, mode: Mode, requires: Sequence[str], readable: Sequence[Path], shared: bool = False) -> None:
+    def __init__(
+        self,
+        mode: Mode,
+        requires: Sequence[str],
+        readable: Sequence[Path],
+        shared: bool = False,
+        packages: Sequence[Path] = (),
+    ) -> None:
         system.forbid_inspection()
         self.shares = shared
         self._resting: SandboxConversation | None = None
         self._mode: Mode = mode
         self._requires = tuple(requires)
-        self._readable = tuple(path.resolve() for path in readable)
-        self._warm = launch.start(mode, self._requires, self._readable)
+        self._packages = tuple(path.resolve() for path in packages)
+        self._readable = (*(path.resolve() for path in readable), *self._packages)
+        self._warm = launch.start(mode, self._requires, self._readable, self._packages)
         self._last_key = 0
         self._open: dict[int, SandboxConversation] = {}
         self.isolation = describe(mode, self._warm.facts, shared)
@@ -69,15 +77,18 @@ class SandboxTransport:
         requires: Sequence[str] = (),
         readable: Sequence[Path] = (),
         shared: bool = False,
+        packages: Sequence[Path] = (),
     ) -> SandboxTransport:
         """Imports `requires` in a warm process. `readable` are folders that student code may read, besides its own.
+
+        `packages` are folders of packages of the course: readable too, and `requires` may name them.
 
         `shared`: a process that answered well goes on to the next conversation of the same program, which is loaded
         anew. For a student's own check, where a fork a test would be most of the cost; whoever asks then
         confirms a failure in a fresh process.
         Mode "fork" is to be started before any test, reference or secret is loaded: the fork inherits what is there.
         """
-        return cls(mode, requires, readable, shared)
+        return cls(mode, requires, readable, shared, packages)
 
     def open(self, program: Program, limits: Limits, fresh: bool = False) -> SandboxConversation:
         resting, self._resting = self._resting, None
@@ -142,7 +153,7 @@ class SandboxTransport:
         for conversation in list(self._open.values()):
             conversation.lose()
         self._warm.close()
-        self._warm = launch.executed(self._mode, self._requires, self._readable)
+        self._warm = launch.executed(self._mode, self._requires, self._readable, self._packages)
 
     def forget(self, key: int) -> None:
         self._open.pop(key, None)

@@ -344,10 +344,16 @@ def _prepare(control: Channel, config: dict[str, Any]) -> tuple[Zygote | None, s
     system.forbid_inspection()
     system.adopt_orphans()
     try:
+        extend_path(config["paths"])
         _warm_up(config["requires"])
         return Zygote(control, config, granted), ""
     except Exception as error:
         return None, f"{type(error).__name__}: {error}"
+
+
+def extend_path(folders: list[str]) -> None:
+    """Lets packages in these folders be imported, after everything that is installed."""
+    sys.path += [folder for folder in folders if folder not in sys.path]
 
 
 def _quieten() -> None:

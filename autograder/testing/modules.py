@@ -102,6 +102,22 @@ def earlier_authors(root: Path, builds_on: Iterable[str]) -> list[tuple[str, Aut
     return [(module, Author(folder)) for module, folder in found if (folder / "source.py").is_file()]
 
 
+def use_packages(folders: Iterable[Path]) -> None:
+    """Lets this process import a course's shared packages from these folders, and from no other course's.
+
+    For the trusted side: references, tests and mistakes import them as student code does.
+    """
+    for folder in folders:
+        loaded = sys.modules.get(folder.name)
+        place = getattr(loaded, "__file__", None)
+        if loaded is not None and place != str(folder / "__init__.py"):
+            for name in [name for name in sys.modules if name.partition(".")[0] == folder.name]:
+                del sys.modules[name]
+        parent = str(folder.parent)
+        if parent not in sys.path or place != str(folder / "__init__.py"):
+            sys.path[:] = [*(path for path in sys.path if not Path(path, folder.name, "__init__.py").is_file()), parent]
+
+
 CELL = re.compile(r"^# %%")
 TEST_CELL = re.compile(r"^# %%.*\btests=")
 

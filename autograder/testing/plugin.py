@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from autograder.course import ASSIGNMENT_FILE, Limits
+from autograder.course import ASSIGNMENT_FILE, COMMON, Limits
 from autograder.sandbox.messages import Program
 from autograder.testing.graded import GradedRun
 from autograder.testing.marks import MARKS
-from autograder.testing.modules import ASKS, load_file
+from autograder.testing.modules import ASKS, load_file, use_packages
 from autograder.testing.student import Student, close
 
 
@@ -28,8 +28,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:
-    """Lets `from asks import ...` in a test file find the asks.py beside it."""
+    """Lets `from asks import ...` in a test file find the asks.py beside it, and `common` the course's shared code."""
     if isinstance(collector, pytest.Module):
+        common = collector.path.parent.parent / COMMON
+        if (common / "__init__.py").is_file() and (collector.path.parent / ASSIGNMENT_FILE).is_file():
+            use_packages([common])
         asks = collector.path.parent / "asks.py"
         if asks.is_file():
             sys.modules[ASKS] = load_file(asks, ASKS)

@@ -23,7 +23,7 @@ def _kept_records(request, released_toy, monkeypatch):
         monkeypatch.setattr(
             staging,
             "_diagnosis",
-            lambda author, assignment, root: (
+            lambda author, assignment: (
                 released_toy / "assignments" / assignment.id / ".diagnosis.safetensors"
             ).read_bytes(),
         )
@@ -91,7 +91,7 @@ def test_a_record_that_differs_in_bytes_only_stays(toy, monkeypatch):
     before = path.read_bytes()
     length = int.from_bytes(before[:8], "little")
     padded = (length + 8).to_bytes(8, "little") + before[8 : 8 + length] + b" " * 8 + before[8 + length :]
-    monkeypatch.setattr(staging, "_diagnosis", lambda author, assignment, root: padded)
+    monkeypatch.setattr(staging, "_diagnosis", lambda author, assignment: padded)
     assert "t01_numbers/.diagnosis.safetensors" not in release(toy).written
     assert path.read_bytes() == before
 

@@ -25,7 +25,7 @@ def _kept_records(released_toy, monkeypatch):
     monkeypatch.setattr(
         staging,
         "_diagnosis",
-        lambda author, assignment, root: (
+        lambda author, assignment: (
             released_toy / "assignments" / assignment.id / ".diagnosis.safetensors"
         ).read_bytes(),
     )

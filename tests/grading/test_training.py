@@ -1,9 +1,13 @@
 """Graded runs: counted budgets, curves by the grader, retries, blocking, what is kept, and modules of earlier work."""
 
+import importlib
 import shutil
+import subprocess
+import sys
 
 import pytest
 
+from autograder.authoring.release import release
 from autograder.authoring.verify import verify
 from autograder.course import Course
 from autograder.errors import ReleaseError
@@ -11,7 +15,8 @@ from autograder.grading.run import grade
 from autograder.grading.store import ReportStore
 from autograder.learner.checking import check
 from autograder.sandbox.loopback import LoopbackTransport
-from autograder.testing.modules import without_test_cells
+from autograder.sandbox.session import SandboxTransport
+from autograder.testing.modules import use_packages, without_test_cells
 
 LOSES = ("append(reward)", "append(-reward)")
 
@@ -90,14 +95,6 @@ def test_nothing_trains_before_the_numeric_tests_of_what_it_builds_on_hold(cours
     report = graded(course, guess)
     assert {test.outcome for test in report.tests if test.task == "train_guess"} == {"blocked"}
     assert not any(test.cpu_seconds for test in report.tests if test.task == "train_guess")
-
-
-def unlucky_on(seeds):
-    """Does not learn on these training seeds."""
-    return (
-        "    return act\n",
-        f"    return (lambda sign: 0) if seed in {seeds} and steps == 64 and on_update.drawn else act\n",
-    )
 
 
 @pytest.mark.parametrize(("misses", "attempts", "outcome"), [(1, 3, "passed"), (2, 2, "failed")])
@@ -199,11 +196,53 @@ def test_a_kit_uses_the_students_own_and_says_so(runs, course, guess, write):
 
 
 def test_what_an_assignment_builds_on_must_come_before_it(runs):
-    from autograder.authoring.release import release
-
     plan = runs / "solutions" / "course.toml"
     plan.write_text(plan.read_text().replace('["e01_counts", "r01_guess"]', '["r01_guess", "e01_counts"]'))
     with pytest.raises(ReleaseError, match="no earlier assignment"):
+        release(runs)
+
+
+# ------------------------------------------------------------------------------------- code that assignments share
+
+
+@pytest.mark.parametrize("mode", ["fork", "bubblewrap"])
+def test_student_code_imports_what_assignments_share(course, guess, write, mode):
+    write()
+    with SandboxTransport.start(mode, guess.requires, (guess.folder,), packages=course.packages) as transport:
+        assert grade(course, guess, transport).points == 5
+
+
+def test_a_kit_has_the_shared_code_and_runs_on_it(runs, course, guess, write):
+    write()
+    shutil.copy(course.assignment("e01").solution_folder / "source.py", course.assignment("e01").module_path)
+    shutil.rmtree(runs / "solutions")
+    kit = Course.load(runs)
+    assert kit.packages == (runs.resolve() / "assignments" / "common",)
+    practice = result(graded(kit, guess), "test_practice_round")
+    assert practice.outcome == "passed", practice.reason
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", guess.folder],
+        cwd=runs,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_two_courses_do_not_share_their_shared_code(runs, tmp_path):
+    other = tmp_path / "other" / "common"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("Lights = 'another'\n")
+    for folder, found in ((other, "another"), (runs / "solutions" / "common", "Lights"), (other, "another")):
+        use_packages([folder])
+        lights = importlib.import_module("common").Lights
+        assert getattr(lights, "__name__", lights) == found
+
+
+def test_shared_code_that_is_no_package_is_refused(runs):
+    (runs / "solutions" / "common" / "__init__.py").unlink()
+    with pytest.raises(ReleaseError, match="no package"):
         release(runs)
 
 

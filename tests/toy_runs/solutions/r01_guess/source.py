@@ -1,11 +1,14 @@
-# %% [markdown] assignment="r01_guess" title="Guess the side" module="guess" requires="gymnasium, autograder.testing.remote" builds_on="e01_counts.counts" summary="Learn which button goes with which light."
+# %% [markdown] assignment="r01_guess" title="Guess the side" module="guess" requires="gymnasium, autograder.testing.remote, common" builds_on="e01_counts.counts" summary="Learn which button goes with which light."
 # # Guess the side
 # A light shows one of two signs; two buttons; one of them pays. You write what learns it.
 
 # %%
 import random
 
+from common import Lights
 from counts import best
+
+ROUNDS = Lights().action_space.n
 
 # %% [markdown] task="average"
 # ## average

@@ -1,0 +1,5 @@
+"""Code that the toy course's assignments share."""
+
+from common.lights import Lights
+
+__all__ = ["Lights"]
