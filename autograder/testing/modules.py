@@ -48,10 +48,16 @@ class Author:
 
     def reference(self) -> ModuleType:
         """A fresh copy of the reference module: source.py without its cells of public tests."""
+        with self._earlier_visible():
+            return execute(self._compiled("source.py", without_test_cells), REFERENCE)
+
+    @contextlib.contextmanager
+    def _earlier_visible(self) -> Iterator[None]:
+        """While this lasts, modules of earlier assignments can be imported by their names."""
         with contextlib.ExitStack() as stack:
             for name, author in self.earlier:
                 stack.enter_context(visible(name, author.reference))
-            return execute(self._compiled("source.py", without_test_cells), REFERENCE)
+            yield
 
     def _load_asks(self) -> ModuleType:
         return execute(self._compiled("asks.py"), ASKS)
@@ -91,7 +97,7 @@ class Author:
         path = self.path(name)
         if not path.is_file():
             return ModuleType(path.stem)
-        with visible(REFERENCE, self.reference), visible(ASKS, self._load_asks):
+        with self._earlier_visible(), visible(REFERENCE, self.reference), visible(ASKS, self._load_asks):
             return execute(self._compiled(name), path.stem)
 
 
