@@ -59,7 +59,7 @@ class Verification:
     def to_json(self) -> dict[str, Any]:
         data = {key: value for key, value in self.__dict__.items() if key not in ("kept", "lapses", "tests")}
         data["mistakes"] = [row.__dict__ for row in self.mistakes]
-        data["runs"] = [{key: value for key, value in row.__dict__.items() if key != "curve"} for row in self.runs]
+        data["runs"] = [row.to_json() for row in self.runs]
         return {"generated": "by autograder verify; do not edit", **data}
 
     @classmethod

@@ -20,6 +20,10 @@ from autograder.testing.collect import TestCase
 from autograder.testing.modules import Author
 from autograder.testing.runner import Verdict, run_test
 
+FEW = 3
+"""On so many of the vetted seeds alternatives train, and mistakes that a probe stops: those end at the same numbers
+everywhere. The reference and the blockers of a threshold train on all."""
+
 GAP = 3.0
 """How many of their own standard deviations blockers stay away from the threshold, at least."""
 
@@ -43,6 +47,11 @@ class RunRow:
     curve: list[list[float]] = field(default_factory=list)
     """(used, lowest, highest) of the reference."""
     lapses: list[str] = field(default_factory=list)
+    verdicts: dict[str, list[Verdict]] = field(default_factory=dict, repr=False)
+    """Of a probe: what became of the reference ("") and of each mistake, seed by seed. Not kept."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("curve", "lapses", "verdicts")}
 
 
 def vet_run(author: Author, case: TestCase, seeds: int, tell: Callable[[str], None]) -> RunRow:
@@ -64,6 +73,8 @@ def vet_run(author: Author, case: TestCase, seeds: int, tell: Callable[[str], No
         row.threshold = truth.figures[-1].threshold if truth.figures else None
         row.cpu_seconds.append(round(truth.ended.cpu_seconds, 2))
         curves.append(truth.curve.points if truth.curve else ())
+        if truth.listed:
+            row.verdicts.setdefault("", []).append(truth)
     if len(row.seeds) == seeds:
         row.lapses = []  # a seed on which the reference fails is given to nobody
         row.curve = _band(curves)
@@ -73,7 +84,7 @@ def vet_run(author: Author, case: TestCase, seeds: int, tell: Callable[[str], No
 
 def _try_others(author: Author, case: TestCase, row: RunRow, tell: Callable[[str], None]) -> None:
     for alternative in (item for item in author.alternatives if item.task == case.task):
-        for seed in row.seeds:
+        for seed in row.seeds[:FEW]:
             tell(f"{case.name}, seed {seed}: the alternative {alternative.id}")
             verdict = run_test(case, proxy(author, alternative), proxy(author), seed)
             if not verdict.passed:
@@ -81,20 +92,18 @@ def _try_others(author: Author, case: TestCase, row: RunRow, tell: Callable[[str
     bank = [item for item in author.mistakes if item.task == case.task]
     for item in (item for item in bank if case.family in item.caught_by):
         verdicts = []
-        for seed in row.seeds:
+        for seed in row.seeds if item.blocker and not row.verdicts else row.seeds[:FEW]:
             tell(f"{case.name}, seed {seed}: the mistake {item.id}")
             verdicts.append(run_test(case, proxy(author, item), proxy(author), seed))
-        _keep(item, bank, verdicts, row)
+        _keep(item, verdicts, row)
 
 
-def _keep(item: Mistake, bank: Sequence[Mistake], verdicts: Sequence[Verdict], row: RunRow) -> None:
+def _keep(item: Mistake, verdicts: list[Verdict], row: RunRow) -> None:
     row.caught[item.id] = sum(not verdict.passed for verdict in verdicts)
     if row.caught[item.id] < len(verdicts):
         row.lapses.append(f"{row.test}: the mistake {item.id} passes on {len(verdicts) - row.caught[item.id]} seeds")
-    names = [suspected(verdict, bank) for verdict in verdicts]
-    row.recognised[item.id] = sum(name is not None and name.id in (item.id, *item.twin) for name in names)
-    for wrong in {name.id for name in names if name is not None} - {item.id, *item.twin}:
-        row.lapses.append(f"{row.test} calls the mistake {item.id} by the name of {wrong}")
+    if row.verdicts:
+        row.verdicts[item.id] = verdicts
     if item.blocker:
         row.blockers[item.id] = [verdict.figures[-1].value for verdict in verdicts if verdict.figures]
         _check_gap(item, row)
@@ -111,6 +120,26 @@ def _check_gap(item: Mistake, row: RunRow) -> None:
             f"{row.test}: the blocker {item.id} reaches {statistics.mean(values):.4g} ± {spread:.2g}, "
             f"which is less than {GAP:g} of its standard deviations from the threshold {row.threshold:g}"
         )
+
+
+def check_names(rows: Sequence[RunRow], bank: Sequence[Mistake]) -> list[str]:
+    """Whether the probes of one task call its mistakes by their own names, or by none. Returns what is wrong."""
+    probes = [row for row in rows if row.verdicts]
+    lapses = []
+    for item in bank:
+        run_on = [row for row in probes if item.id in row.verdicts]
+        listed = [row for row in probes if item.id in row.verdicts[""][0].listed]
+        for row in listed:
+            if row not in run_on:
+                lapses.append(f"{row.test} says where {item.id} ends, but is not among the tests that it names")
+        for place in range(min((len(row.verdicts[item.id]) for row in run_on), default=0)):
+            verdicts = [row.verdicts.get(item.id, row.verdicts[""])[place] for row in probes]
+            named = suspected(verdicts, bank)
+            if named is not None and named.id not in (item.id, *item.twin):
+                lapses.append(f"the probes call the mistake {item.id} by the name of {named.id}")
+            for row in listed if named is not None else ():
+                row.recognised[item.id] = row.recognised.get(item.id, 0) + 1
+    return lapses
 
 
 def _band(curves: Sequence[Any]) -> list[list[float]]:

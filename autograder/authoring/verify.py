@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograder.authoring.findings import MistakeRow, Verification, kept_calibration
-from autograder.authoring.runs import vet_run
+from autograder.authoring.runs import check_names, vet_run
 from autograder.authoring.trivial import TRIVIAL, with_trivial
 from autograder.authoring.vetting import Trial, try_seed
 from autograder.course import DIAGNOSIS_FILE, Assignment, Course
@@ -214,8 +214,14 @@ class _Gate:
             for name, caught in row.caught.items():
                 if caught:
                     rows[name].caught_by[case.family] = None
-                if row.recognised.get(name):
-                    rows[name].recognised_in.append(case.family)
+        for task in {case.task for case in self.runs}:
+            runs = [row for row, case in zip(self.found.runs, self.runs, strict=True) if case.task == task]
+            bank = [item for item in self.author.mistakes if item.task == task]
+            for lapse in check_names(runs, bank):
+                self._lapse(lapse)
+        for row, case in zip(self.found.runs, self.runs, strict=True):
+            for name in row.recognised:
+                rows[name].recognised_in.append(case.family)
 
     def _vet_family(self, family: str, cases: Sequence[TestCase]) -> list[Trial]:
         wanted = self.count if any("seed" in case.uses for case in cases) else 1

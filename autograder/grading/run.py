@@ -181,6 +181,7 @@ class _Run:
         self._timeouts: dict[str, int] = {}
         self._whole: set[str] = set()
         self._unfinished: set[str] = set()
+        self._probes: dict[str, dict[str, Verdict]] = {}
         self._missing: set[tuple[str, str]] = set()
         self._vetted = vetted_seeds(author.path(CALIBRATION_FILE)) if author else {}
         self._reference_curves = reference_curves(author.path(CALIBRATION_FILE)) if author else {}
@@ -270,10 +271,8 @@ class _Run:
         trained = attempt(run, seeds)
         verdict = trained.verdict
         self._remember(case, verdict)
-        if verdict.outcome == "failed":
-            self._whole.add(case.name)
-        bank = [item for item in self.author.mistakes if item.task == case.task] if self.author else []
-        mistake = suspected(verdict, bank)
+        if verdict.listed:
+            self._probes.setdefault(case.task, {})[case.name] = verdict
         return TestResult(
             id=name,
             task=case.task,
@@ -282,7 +281,6 @@ class _Run:
             sentence=case.sentence,
             max_points=self.points[case.name],
             reason=verdict.safe if case.hidden else verdict.detail,
-            mistake=sentences(mistake) if mistake else None,
             figures=trained.figures,
             curves=with_reference(trained.curves, self._reference_curves.get(case.name, ())),
             seed=seeds[0] if case.hidden else None,
@@ -300,8 +298,15 @@ class _Run:
         return None if self.training else Verdict("blocked", NOT_ON_SAVE, NOT_ON_SAVE)
 
     def consistent(self, results: Sequence[TestResult]) -> list[TestResult]:
-        """The results without recognitions that contradict each other."""
-        return without_contradictions(results, frozenset(self._whole))
+        """The results without recognitions that contradict each other, and with what all probes of a task agree on."""
+        settled = without_contradictions(results, frozenset(self._whole))
+        for task, verdicts in self._probes.items():
+            bank = [item for item in self.author.mistakes if item.task == task] if self.author else []
+            mistake = suspected(verdicts.values(), bank)
+            if mistake is not None:
+                failed = {name for name, verdict in verdicts.items() if not verdict.passed}
+                settled = [replace(r, mistake=sentences(mistake)) if r.name in failed else r for r in settled]
+        return settled
 
     def _run(self, case: TestCase, seed: int, fresh: bool = False, on_progress: OnProgress | None = None) -> Verdict:
         """Runs a test. What fails in a process that answered other tests before is asked again in a fresh one."""

@@ -68,9 +68,18 @@ def with_reference(curves: Iterable[Curve], reference: Iterable[Iterable[float]]
     return tuple(replace(curve, reference=band) for curve in curves)
 
 
-def suspected(verdict: Verdict, bank: Iterable[Mistake]) -> Mistake | None:
-    """The one mistake whose training ends where this probe did; twins count as one."""
-    found = [item for item in bank if item.id in verdict.looks_like]
+def suspected(probes: Iterable[Verdict], bank: Iterable[Mistake]) -> Mistake | None:
+    """The one mistake that explains every probe of a task: all that list it end at its numbers, all others hold.
+
+    Several mistakes at once, or one that nobody wrote down, explain nothing, and nothing is said.
+    """
+    seen = [verdict for verdict in probes if verdict.listed]
+    found = [
+        item
+        for item in bank
+        if any(item.id in verdict.listed for verdict in seen)
+        and all(item.id in verdict.looks_like if item.id in verdict.listed else verdict.passed for verdict in seen)
+    ]
     if not found:
         return None
     return found[0] if all(item.id in (found[0].id, *found[0].twin) for item in found) else None

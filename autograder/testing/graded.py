@@ -42,6 +42,8 @@ class GradedRun:
     on_progress: OnProgress | None = None
     curve_name: str = ""
     unit: str = ""
+    listed: tuple[str, ...] = ()
+    """Mistakes of which a probe says where training with them ends."""
     points: list[tuple[float, float]] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
 
@@ -80,9 +82,10 @@ class GradedRun:
     ) -> None:
         """Fails unless training ended at `truth`. A probe world is made so that each mistake ends at another number.
 
-        mistakes: id -> where training with that mistake ends (None: anywhere). A mistake is only suspected where all
-        its numbers are met, and only said where no other one's are and the probes of the task do not contradict.
+        mistakes: id -> where training with that mistake ends (None: anywhere), for each mistake that fails this probe.
+        A mistake is said only if all probes that list it end at its numbers, and all others of the task hold.
         """
+        self.listed = tuple(mistakes or ())
         found = np.asarray(values, dtype=np.float64).reshape(-1)
         if found.shape != (len(truth),):
             raise WrongAnswer(f"There are {found.size} numbers where {len(truth)} are expected.")

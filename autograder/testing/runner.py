@@ -34,6 +34,8 @@ class Verdict:
     """A graded run that went to its end and reached too little: another seed may do better."""
     looks_like: tuple[str, ...] = ()
     """Ids of mistakes whose training ends where this one did."""
+    listed: tuple[str, ...] = ()
+    """Ids of mistakes of which the test says where their training ends."""
 
     @property
     def passed(self) -> bool:
@@ -52,7 +54,7 @@ def run_test(
         verdict = replace(verdict, outcome=outcome, safe=safe, detail=detail, missed=False, looks_like=())
     if not case.graded_run:
         return verdict
-    return replace(verdict, figures=tuple(run.figures), curve=run.curve())
+    return replace(verdict, figures=tuple(run.figures), curve=run.curve(), listed=run.listed)
 
 
 def _verdict_of(case: TestCase, student: Student, reference: Student | None, run: GradedRun) -> Verdict:

@@ -256,7 +256,7 @@ def test_the_gate_trains_reference_alternatives_and_blockers(course, guess):
     assert len(rows["test_wins"].seeds) == 8
     assert min(rows["test_wins"].reference) >= 18
     assert rows["test_wins"].caught == {"untrained": 8, "prefers_the_worse": 8}
-    assert rows["test_probe"].recognised["prefers_the_worse"] == 8
+    assert rows["test_probe"].recognised["prefers_the_worse"] == rows["test_probe"].caught["prefers_the_worse"] == 3
     assert found.curves["test_wins"]
     write_back = verify(course, guess)
     assert write_back.kept
