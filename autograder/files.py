@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from autograder.errors import EnvironmentProblem
+from autograder.errors import AutograderError, EnvironmentProblem
 
 
 def sha256(data: bytes) -> str:
@@ -41,6 +41,21 @@ def write_whole(path: Path, data: bytes) -> None:
             if temporary:
                 Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def write_ours(path: Path, text: str, mark: str, mend: str) -> None:
+    """Writes a file of ours whole. One that is there already is replaced only if `mark` stands at its beginning."""
+    with disk_in_words(path):
+        there = path.exists() or path.is_symlink()
+        known = path.is_file() and mark.encode() in path.read_bytes()[:_HEAD]
+    if there and not known:
+        problem = f"{path.name} is there already and was not written by this command, so it is left as it is"
+        raise AutograderError(problem, where=str(path), mend=mend)
+    write_whole(path, text.encode())
+
+
+_HEAD = 1024
+"""A mark of ours stands in so many first bytes of a file."""
 
 
 def write_json(path: Path, data: Any) -> None:

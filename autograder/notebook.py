@@ -5,40 +5,30 @@ It grades the notebook as it is saved on disk, so save it first.
 
 from __future__ import annotations
 
+import atexit
 import io
+from functools import cache
+from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
-from rich.terminal_theme import TerminalTheme
 
 from autograder.errors import AutograderError
 
+if TYPE_CHECKING:
+    from autograder.learner.checking import KeptSandboxes
+
 WIDTH = 90
-THEME = TerminalTheme(
-    (255, 255, 255),
-    (30, 30, 30),
-    [
-        (30, 30, 30),
-        (170, 60, 40),
-        (0, 120, 60),
-        (150, 95, 0),
-        (30, 80, 160),
-        (130, 50, 130),
-        (0, 110, 130),
-        (90, 90, 90),
-    ],
-)
-PAGE = '<pre style="font-family:monospace;line-height:1.35;white-space:pre-wrap">{code}</pre>'
 
 
 class Shown:
-    """A screen that a notebook shows with its colours, and a plain console as text."""
+    """What a check came to: a notebook shows it as a piece of page, a plain console as text."""
 
-    def __init__(self, what: RenderableType, passed: bool) -> None:
+    def __init__(self, what: RenderableType, html: str, passed: bool) -> None:
         console = Console(record=True, file=io.StringIO(), width=WIDTH, highlight=False, force_jupyter=False)
         console.print(what)
         self.passed = passed
-        self._text = console.export_text(clear=False)
-        self._html = console.export_html(theme=THEME, inline_styles=True, code_format=PAGE)
+        self._text = console.export_text()
+        self._html = html
 
     def __repr__(self) -> str:
         return self._text
@@ -51,14 +41,27 @@ def check(name: str) -> Shown:
     """Grades "a02" or "a02.rope" as saved on disk, and returns the screen of it. A refusal is a screen too."""
     from autograder.course import Course
     from autograder.learner.checking import check as run_check
+    from autograder.reporting import html
     from autograder.reporting.pages import refusal
     from autograder.reporting.terminal import screen
 
     try:
         course = Course.load()
         assignment, task = course.resolve(name)
-        checked = run_check(course, assignment, task)
+        checked = run_check(course, assignment, task, transport=_sandboxes())
     except AutograderError as error:
-        return Shown(refusal(error), passed=False)
-    view = screen(checked.report, assignment, checked.progress, task=task.name if task else None)
-    return Shown(view, checked.passed)
+        return Shown(refusal(error), html.refusal(error), passed=False)
+    asked = task.name if task else None
+    view = screen(checked.report, assignment, checked.progress, task=asked)
+    piece = html.fragment(checked.report, assignment, checked.progress, asked)
+    return Shown(view, piece, checked.passed)
+
+
+@cache
+def _sandboxes() -> KeptSandboxes:
+    """Kept while the notebook runs: a second check need not import torch again."""
+    from autograder.learner.checking import KeptSandboxes
+
+    kept = KeptSandboxes()
+    atexit.register(kept.close)
+    return kept

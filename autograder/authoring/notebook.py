@@ -16,7 +16,7 @@ from autograder.authoring.render_notebook import notebook_json
 from autograder.course import STATE_FOLDER, Assignment
 from autograder.errors import CourseError, SubmissionError
 from autograder.files import disk_in_words, sha256, write_whole
-from autograder.grading.submission import digest, forms_file, read_text
+from autograder.grading.submission import digest, forms_file, graded_code, read_text
 
 NOTEBOOK_FILE = ".notebook.json"
 
@@ -73,6 +73,7 @@ def _agree(assignment: Assignment, live: str, code: str) -> None:
         "live": live,
         "py_sha": digest(assignment.module_path),
         "ipynb_sha": digest(assignment.notebook_path),
+        "graded_sha": graded_code(assignment.notebook_path),
         "code_sha": _hash(code),
     }
     write_whole(forms_file(assignment), (json.dumps(data, indent=1) + "\n").encode())

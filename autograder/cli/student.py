@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from autograder.cli import show
 
 if TYPE_CHECKING:
-    from autograder.course import Course
+    from autograder.course import Assignment, Course
     from autograder.report import Report
 
 PANEL = "For students"
@@ -19,6 +20,9 @@ Name = Annotated[
 ]
 Assignments = Annotated[str, typer.Argument(metavar="aNN", help='An assignment: "a02", or its whole name.')]
 Optionally = Annotated[str, typer.Argument(metavar="[aNN[.task]]", help="Default: the assignment that you are at.")]
+File = Annotated[
+    str, typer.Argument(metavar="[FILE]", help="With --html: where to. Default: .autograder/reports/aNN.html.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the record instead of the screen.")]
 
 
@@ -163,13 +167,24 @@ def reset(name: Name) -> None:
     show.console().print(said, markup=False)
 
 
-def report(name: Optionally = "", json: AsJson = False) -> None:
+def report(
+    name: Optionally = "",
+    file: File = "",
+    html: Annotated[bool, typer.Option("--html", help="Write one page for a browser, with curves.")] = False,
+    json: AsJson = False,
+) -> None:
     """Every test of the last check, and how it was run."""
     from autograder.errors import AutograderError
     from autograder.grading.store import ReportStore
     from autograder.reporting.as_json import to_text
     from autograder.reporting.pages import whole_report
 
+    if html and not file and name.endswith((".html", "/")):
+        name, file = "", name
+    if json and html:
+        raise AutograderError("--html and --json are two forms of the report", mend="choose one of them")
+    if file and not html:
+        raise AutograderError("a file is written with --html", mend=f"autograder report {name} --html {file}")
     course = _course()
     assignment, _ = course.resolve(name or _newest(course))
     stored = ReportStore(course.state).load(assignment.id)
@@ -177,8 +192,27 @@ def report(name: Optionally = "", json: AsJson = False) -> None:
         raise AutograderError(f"{assignment.short} was not checked yet", mend=f"autograder check {assignment.short}")
     if json:
         typer.echo(to_text(stored))
+    elif html:
+        _write_page(course, assignment, stored, file)
     else:
         show.show(whole_report(stored, show.symbols()))
+
+
+def _write_page(course: Course, assignment: Assignment, stored: Report, file: str) -> None:
+    """The report as a page, in `file` (or in that folder, or among the reports)."""
+    from autograder.files import write_ours
+    from autograder.learner.progress import Progress
+    from autograder.reporting.html import MARK, page
+    from autograder.reporting.style import clean
+
+    path = Path(file).expanduser() if file else course.state / "reports"
+    if not file or path.is_dir():
+        path = path / f"{assignment.short}.html"
+    other = path.with_name(f"{path.stem}_report.html")
+    mend = f"autograder report {assignment.short} --html {other}    or another name"
+    write_ours(path, page(stored, assignment, Progress.load(course)), MARK, mend)
+    shown = path.relative_to(course.root) if path.is_relative_to(course.root) else path
+    show.console().print(f"The report is in {clean(str(shown))}: open it in a browser.", markup=False, soft_wrap=True)
 
 
 def doctor() -> None:

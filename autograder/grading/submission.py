@@ -70,14 +70,27 @@ def live_form(assignment: Assignment) -> Form:
         return "ipynb"
     agreed = _agreed(assignment)
     module_edited = digest(module) != agreed.get("py_sha")
-    notebook_edited = digest(notebook) != agreed.get("ipynb_sha")
-    if module_edited and notebook_edited:
+    if module_edited and _notebook_edited(notebook, agreed):
         raise SubmissionError(
             f"both {module.name} and {notebook.name} were edited, so it is not clear which one to grade",
             where=str(assignment.folder),
             mend=f"autograder check {assignment.short} --form py    (or --form ipynb)",
         )
     return "py" if module_edited else "ipynb"
+
+
+def _notebook_edited(notebook: Path, agreed: dict[str, str]) -> bool:
+    """Whether the code that is graded was edited. Cells that ran, their outputs and prose change nothing of it."""
+    return digest(notebook) != agreed.get("ipynb_sha") and graded_code(notebook) != agreed.get("graded_sha", "")
+
+
+def graded_code(notebook: Path) -> str | None:
+    """Hash of what is graded of a notebook; None where it cannot be read."""
+    try:
+        source = notebook_source(read_text(notebook, mend=""), notebook)
+    except SubmissionError:
+        return None
+    return hashlib.sha256(source.encode()).hexdigest()
 
 
 def digest(path: Path) -> str:

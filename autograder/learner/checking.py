@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from autograder.course import Assignment, Course, Task
 from autograder.errors import AutograderError, SandboxError
@@ -41,6 +44,40 @@ class Graded:
     refused: tuple[AutograderError, ...]
 
 
+class KeptSandboxes:
+    """Sandboxes that outlive a check, one for each course and set of packages: the next check imports nothing again.
+
+    For a process that checks more than once. What is graded is read anew by every check; only the warm process with
+    its imports stays. A fork of this process neither uses nor closes what its parent keeps.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Path, frozenset[str]], SandboxTransport] = {}
+        self._owner = os.getpid()
+
+    @contextlib.contextmanager
+    def lend(self, course: Course, assignment: Assignment) -> Iterator[SandboxTransport]:
+        """A sandbox for one check. Kept afterwards, unless the check broke off: then nobody knows what it was at."""
+        if self._owner != os.getpid():
+            self._kept, self._owner = {}, os.getpid()
+        key = (course.root, frozenset(assignment.requires))
+        transport = self._kept.pop(key, None) or _own_check(course, assignment, course.root / "assignments")
+        try:
+            yield transport
+        except BaseException:
+            transport.close()
+            raise
+        surplus, self._kept[key] = self._kept.get(key), transport
+        if surplus is not None:  # another thread's check came back first
+            surplus.close()
+
+    def close(self) -> None:
+        """Ends what is kept; the next check starts afresh."""
+        kept, self._kept = self._kept, {}
+        for transport in kept.values() if self._owner == os.getpid() else ():
+            transport.close()
+
+
 def check(
     course: Course,
     assignment: Assignment,
@@ -48,28 +85,26 @@ def check(
     form: Form | None = None,
     on_test: OnTest | None = None,
     again: bool = False,
+    transport: KeptSandboxes | None = None,
 ) -> Checked:
     """Grades one assignment, or one task of it, and remembers the report and the mistakes that were recognised.
 
-    A graded run whose result is known is not repeated, nor after an interruption, unless `again` is asked for.
+    A graded run whose result is known is not repeated, nor after an interruption, unless `again` is asked for. The
+    sandbox is one of those that `transport` keeps from check to check, else one for this check alone.
     """
     read_submission(assignment, form)  # refused before anything is started
-    transport = SandboxTransport.start(
-        mode="fork",
-        requires=assignment.requires,
-        readable=(assignment.folder,),
-        packages=course.packages,
-        shared=True,
-    )
-    try:
-        store = ReportStore(course.state)
-        kept = () if again else store.kept(assignment.id)
-        asked = grade(
-            course, assignment, transport, task=task, form=form, kept=kept, on_test=on_test, on_run=store.save
-        )
-    finally:
-        transport.close()
+    store = ReportStore(course.state)
+    kept = () if again else store.kept(assignment.id)
+    lent = transport.lend(course, assignment) if transport else _own_check(course, assignment, assignment.folder)
+    with lent as sandbox:
+        asked = grade(course, assignment, sandbox, task=task, form=form, kept=kept, on_test=on_test, on_run=store.save)
     return Checked(asked, _keep(course, asked), _record(course, asked))
+
+
+def _own_check(course: Course, assignment: Assignment, readable: Path) -> SandboxTransport:
+    return SandboxTransport.start(
+        mode="fork", requires=assignment.requires, readable=(readable,), packages=course.packages, shared=True
+    )
 
 
 def grade_all(

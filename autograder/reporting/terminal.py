@@ -10,19 +10,20 @@ from rich.table import Table
 from rich.text import Text
 
 from autograder.course import Assignment, Course
-from autograder.learner.next_step import (
-    NextStep,
-    cannot_load,
-    finished,
-    focus_of,
-    next_step,
-    step_in,
-    tried,
-    write_step,
-)
+from autograder.learner.next_step import cannot_load, finished, next_step, tried
 from autograder.learner.progress import Progress
-from autograder.report import NOT_WRITTEN, Report, TaskResult, TestResult
+from autograder.report import Report, TaskResult, TestResult
 from autograder.reporting.style import UNICODE, Capped, Symbols, bar, clean, heading, plural, points, state_of
+from autograder.reporting.words import (
+    Suggestion,
+    first_failing,
+    focus_in,
+    how_it_stands,
+    mistake_of,
+    notes,
+    score,
+    what_next,
+)
 
 MOST_TASKS = 10
 """Beyond so many, the tasks that pass share one line."""
@@ -44,7 +45,7 @@ def board(
             if len(course.assignments) <= 2 or assignment.id == step.assignment:
                 parts.append(_task_table(assignment, report, symbols, indent=5))
         parts.append("")
-    return Group(*parts, *_hidden_note(reports.values()), _next(step, symbols))
+    return Group(*parts, *_hidden_note(reports.values()), _next(step.sentence, step.command, symbols))
 
 
 def screen(
@@ -57,24 +58,15 @@ def screen(
 ) -> RenderableType:
     """One check: what passed, the first thing to fix, what it looks like, and what to do next."""
     head = f"{assignment.short}  {report.title}"
-    parts: list[RenderableType] = [heading(head, _score(report)), ""]
+    parts: list[RenderableType] = [heading(head, score(report)), ""]
     parts.append(_task_table(assignment, report, symbols, indent=2))
-    focus = _focus(assignment, report, task)
+    focus = focus_in(assignment, report, task)
     if focus is None:
         parts += ["", *_all_done(report, task, symbols)]
     elif tried(focus):
         parts += ["", *_first_to_fix(focus, report, progress, symbols)]
     parts += [*_notes(report, symbols), ""]
-    return Group(*parts, *_what_next(assignment, report, progress, focus, task, symbols))
-
-
-def _focus(assignment: Assignment, report: Report, task: str | None) -> TaskResult | None:
-    """The task that the screen is about; None where all that was asked passes."""
-    if task is not None:
-        chosen = next(result for result in report.by_task() if result.name == task)
-        return None if chosen.done else chosen
-    found = focus_of(assignment, report)
-    return found[1] if found else None
+    return Group(*parts, *(_suggested(step, symbols) for step in what_next(assignment, report, progress, focus, task)))
 
 
 def _spoken(month: str) -> str:
@@ -85,13 +77,6 @@ def _spoken(month: str) -> str:
 def _points_of(course: Course, reports: Mapping[str, Report]) -> str:
     known = [report for report in reports.values() if not report.hidden_elsewhere]
     return f"{points(sum(report.points for report in known))} of {points(course.points)} points"
-
-
-def _score(report: Report) -> str:
-    if report.hidden_elsewhere:
-        ran = [test for test in report.tests if test.outcome != "skipped"]
-        return f"{sum(test.outcome == 'passed' for test in ran)} of {plural(len(ran), 'practice test')}"
-    return f"{points(report.points)} of {points(report.max_points)} points"
 
 
 def _assignment_line(
@@ -139,29 +124,16 @@ def _task_table(assignment: Assignment, report: Report | None, symbols: Symbols,
         quiet = "dim" if state in ("unwritten", "unknown") else ""
         worth = Text(f"{earned} / {points(result.max_points)}", style=quiet)
         waits = [name for name in assignment.task(result.name).needs if name not in done]
-        said = "the file cannot be loaded" if report and cannot_load(report) else _how_it_stands(result, state, waits)
+        said = "the file cannot be loaded" if report and cannot_load(report) else how_it_stands(result, state, waits)
         table.add_row(margin, symbols.of(state), Text(result.name), worth, Text(said, style="dim"))
     if together:
         table.add_row(margin, symbols.of("passed"), Text(f"{len(done)} more pass", style="dim"), "", "")
     return table
 
 
-def _how_it_stands(result: TaskResult, state: str, waits: list[str]) -> str:
-    ran = [test for test in result.tests if test.outcome != "skipped"]
-    good = sum(test.outcome == "passed" for test in ran)
-    fixed = {
-        "unknown": "not checked yet",
-        "unwritten": NOT_WRITTEN,
-        "passed": f"{len(ran)} tests pass" if len(ran) > 1 else "its test passes",
-        "error": "a test broke on our side",
-        "blocked": f"waits for {waits[0]}" if waits else "waits for another test",
-    }
-    return fixed.get(state) or f"{good} of {plural(len(ran), 'test')} pass" + ("es" if len(ran) == 1 else "")
-
-
 def _first_to_fix(result: TaskResult, report: Report, progress: Progress, symbols: Symbols) -> list[RenderableType]:
     """The first failing test of the task, what came back, and the known mistake that it equals."""
-    test = _first_failing(result)
+    test = first_failing(result)
     kind = "hidden test" if test.hidden else "practice test"
     broken = cannot_load(report)
     parts: list[RenderableType] = [Text(f"Fix first: {'the file itself' if broken else result.name}", style="bold")]
@@ -179,16 +151,10 @@ def _first_to_fix(result: TaskResult, report: Report, progress: Progress, symbol
     return parts
 
 
-def _first_failing(result: TaskResult) -> TestResult:
-    """Failed before blocked, and otherwise in the order of the tests."""
-    undone = [test for test in result.tests if test.outcome not in ("passed", "skipped")]
-    return next((test for test in undone if test.outcome != "blocked"), undone[0])
-
-
 def _looks_like(
     result: TaskResult, test: TestResult, report: Report, progress: Progress, symbols: Symbols
 ) -> list[RenderableType]:
-    mistake = test.mistake or next((other.mistake for other in result.tests if other.mistake), None)
+    mistake = mistake_of(result, test)
     if mistake is None:
         return []
     parts: list[RenderableType] = ["", Text("  What it looks like", style="bold"), Capped(mistake.seen, 3, symbols)]
@@ -211,16 +177,11 @@ def _all_done(report: Report, task: str | None, symbols: Symbols) -> list[Render
 
 
 def _notes(report: Report, symbols: Symbols) -> list[RenderableType]:
-    notes = [*report.notes[:2]]
-    if report.hidden_elsewhere:
-        notes.append(f"{plural(report.hidden_elsewhere, 'hidden test')} will also count; they are not on this machine.")
-    skipped = sorted({test.reason for test in report.tests if test.outcome == "skipped"})
-    if skipped:
-        count = sum(test.outcome == "skipped" for test in report.tests)
-        notes.append(f"{plural(count, 'practice test')} skipped: {skipped[0]}")
-    if not notes:
+    said = notes(report)
+    shown = [*said[: min(2, len(report.notes))], *said[len(report.notes) :]]
+    if not shown:
         return []
-    return ["", *(Capped(f"{symbols.dot} {note}", 2, symbols, indent=2, hang=2, style="dim") for note in notes)]
+    return ["", *(Capped(f"{symbols.dot} {note}", 2, symbols, indent=2, hang=2, style="dim") for note in shown)]
 
 
 def _hidden_note(reports: Collection[Report]) -> list[RenderableType]:
@@ -229,54 +190,17 @@ def _hidden_note(reports: Collection[Report]) -> list[RenderableType]:
     return [Text(said, style="dim"), ""] if hidden else []
 
 
-def _what_next(
-    assignment: Assignment,
-    report: Report,
-    progress: Progress,
-    focus: TaskResult | None,
-    task: str | None,
-    symbols: Symbols,
-) -> list[RenderableType]:
-    """The command that helps now: the next hint of what fails, else the next thing to write or to read."""
-    if focus is not None and tried(focus):
-        if any(test.outcome == "error" for test in focus.tests):
-            return [
-                _command(
-                    symbols, f"autograder check {assignment.short}", "once more; if it stays, it is a fault of ours"
-                )
-            ]
-        if not cannot_load(report):
-            return [_hint_line(assignment, focus.name, progress, symbols)]
-    if focus is not None and task is not None and not tried(focus):
-        return [_next(write_step(assignment, assignment.task(task), report), symbols)]
-    step = step_in(assignment, report)
-    if step.kind != "done":
-        return [_next(step, symbols)]
-    return [
-        _command(symbols, f"autograder quiz {assignment.short}", "questions that explain"),
-        _command(
-            symbols,
-            f"autograder solution {assignment.short}.{task or assignment.tasks[0].name}",
-            "our way beside yours",
-        ),
-        _command(symbols, "autograder status", "what comes next"),
-    ]
+def _suggested(suggestion: Suggestion, symbols: Symbols) -> Table:
+    if suggestion.sentence:
+        return _next(suggestion.sentence, suggestion.command, symbols)
+    return _command(symbols, suggestion.command, suggestion.why)
 
 
-def _hint_line(assignment: Assignment, name: str, progress: Progress, symbols: Symbols) -> Table:
-    hints, read = len(assignment.task(name).hints), progress.hints_read(assignment, name)
-    target = f"{assignment.short}.{name}"
-    if read < hints:
-        which = ("the first", "the second", "the third")[read] if read < 3 else f"number {read + 1}"
-        return _command(symbols, f"autograder hint {target}", f"{which} of {plural(hints, 'hint')}")
-    return _command(symbols, f"autograder solution {target}", "all hints are read, so the solution opens")
-
-
-def _next(step: NextStep, symbols: Symbols) -> RenderableType:
+def _next(sentence: str, command: str, symbols: Symbols) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_row(Text("Next", style="bold"), Text(step.sentence))
-    if step.command:
-        table.add_row("", Text.assemble((f"{symbols.arrow} ", "dim"), (step.command, "bold cyan")))
+    table.add_row(Text("Next", style="bold"), Text(sentence))
+    if command:
+        table.add_row("", Text.assemble((f"{symbols.arrow} ", "dim"), (command, "bold cyan")))
     return table
 
 

@@ -1,5 +1,8 @@
 """A course and reports made by hand: what a renderer shows must not depend on how a report came about."""
 
+import importlib.util
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -135,3 +138,37 @@ def halfway(report_of):
 @pytest.fixture
 def all_passed(assignment, report_of):
     return report_of(*(made_test(task.name, "one", worth=task.points) for task in assignment.tasks))
+
+
+TESTS = Path(__file__).parents[1]
+
+
+def loaded(path: Path):
+    spec = importlib.util.spec_from_file_location(f"shared_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def demo():
+    """The reports that are made to be looked at."""
+    return loaded(TESTS / "reporting" / "demo_reports.py")
+
+
+@pytest.fixture(scope="session")
+def demos(demo):
+    """Each demo report with its assignment, by name."""
+    return demo.everything(TESTS.parent)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """The same browser that looks at the documentation."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if not program:
+        pytest.skip("there is no Chromium on this machine to open the pages in")
+    opened = loaded(TESTS / "docs" / "conftest.py").Browser(program, tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
