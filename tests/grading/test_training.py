@@ -280,3 +280,11 @@ def test_the_gate_stays_shut(runs, old, new, lapse):
     course = Course.load(runs)
     lapses = verify(course, course.assignment("r01"), quick=True).lapses
     assert any(lapse in said for said in lapses), lapses
+
+
+def test_a_notebook_and_a_script_find_what_they_import(runs, guess, write):
+    """Once `check` is imported, the cells below find the shared code and the student's own earlier module."""
+    write()
+    code = "from autograder.notebook import check\nfrom common import Lights\nfrom counts import best\nprint(best.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=guess.folder, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "best", done.stderr
