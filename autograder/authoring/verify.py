@@ -22,9 +22,9 @@ from autograder.authoring.vetting import Trial, try_seed
 from autograder.course import DIAGNOSIS_FILE, Assignment, Course
 from autograder.errors import SourceError
 from autograder.files import write_json
-from autograder.grading.diagnosis import SEEDS_FOR_LITTLE, from_author, from_record, proxy, recognise
+from autograder.grading.diagnosis import SEEDS_FOR_LITTLE, LiveCandidates, from_record, proxy, recognise
 from autograder.grading.forbidden import forbidden_uses
-from autograder.grading.run import author_of, tests_of
+from autograder.grading.material import author_of, tests_of
 from autograder.grading.scoring import settle, worth
 from autograder.report import TestResult
 from autograder.sandbox.loopback import LoopbackTransport
@@ -301,7 +301,7 @@ class _Gate:
     def _check_recognition(self) -> None:
         """Every mistake is called by its own name or its twin's, or by none; and by its own where it can be."""
         rows = {row.id: row for row in self.found.mistakes}
-        live = from_author(self.author)
+        live = LiveCandidates(self.author)
         for number, item in enumerate(self.author.mistakes, 1):
             self.on_progress(f"recognition of {item.id}", number, len(self.author.mistakes))
             mine = [case for family in self.families.values() for case in family if case.task == item.task]
@@ -327,7 +327,7 @@ class _Gate:
     def _check_record(self) -> None:
         """What was recorded for the kit names the same mistakes as running them does."""
         recorded = from_record(self.assignment.folder / DIAGNOSIS_FILE)
-        live = from_author(self.author)
+        live = LiveCandidates(self.author)
         for case in (case for case in self.public if not case.graded_run):
             ran = sorted(candidate.recognised.id for candidate in live(case, 0))
             kept = sorted(candidate.recognised.id for candidate in recorded(case, 0))

@@ -39,7 +39,7 @@ Form = Annotated[FormName | None, typer.Option("--form", help="Which form to gra
 
 def register(app: typer.Typer) -> None:
     """Adds the commands, in the order in which a student meets them."""
-    for command in (status, check, hint, quiz, solution, notebook, reset, report, grade, doctor):
+    for command in (status, check, watch, hint, quiz, solution, notebook, reset, report, grade, doctor):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -70,6 +70,23 @@ def check(name: Optionally = "", json: AsJson = False, form: Form = None, again:
         asked = task.name if task else None
         show.show(screen(checked.report, assignment, checked.progress, task=asked, symbols=show.symbols()))
     raise typer.Exit(show.PASSED if checked.passed else show.NOT_YET)
+
+
+def watch(name: Optionally = "", form: Form = None) -> None:
+    """Check on each save, in this terminal, until q."""
+    from autograder.cli.terminal import require
+
+    require("watch", "autograder check    checks once, and needs no terminal")
+    from autograder.cli.watch import run
+    from autograder.learner.watching import Watch
+
+    course = _course()
+    assignment, task = course.resolve(name or _current(course))
+    with show.ProgressLine() as line:
+        line.say(f"{assignment.short}  getting warm: {', '.join(assignment.requires) or 'the sandbox'}")
+        watching = Watch(course, assignment, task, form.value if form else None)
+    with watching:
+        run(watching)
 
 
 def grade() -> None:

@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -55,6 +55,15 @@ class Candidate:
 
 Candidates = Callable[[TestCase, int], Iterable[Candidate]]
 """What the mistakes of a test's task reply to it on a seed."""
+
+
+class Kept(Protocol):
+    """Keeps what mistakes answer."""
+
+    def load(self, case: TestCase, seed: int, bank: Sequence[Mistake]) -> list[Candidate] | None: ...
+
+    def save(self, case: TestCase, seed: int, candidates: Sequence[Candidate]) -> None: ...
+
 
 Rerun = Callable[[int], Verdict]
 """Runs the test on the student again, in a fresh process, on a seed."""
@@ -95,31 +104,64 @@ class _Remembering:
         return self._conversation.close() if self._conversation else Ended()
 
 
+def open_reference(author: Author) -> Conversation:
+    """A conversation with a fresh copy of the reference."""
+    return _open(author, ())
+
+
 def _open(author: Author, items: tuple[Any, ...]) -> Conversation:
     load = author.with_replaced(*items) if items else author.reference
     program = Program("reference", "", str(author.path("source.py")), author.text("asks.py"))
     return LoopbackTransport(load).open(program, Limits())
 
 
-def from_author(author: Author) -> Candidates:
-    """Candidates that are run, in this process, once for each test and seed: an author's mistakes are trusted code."""
+class LiveCandidates:
+    """Candidates that are run, in this process, once for each test and seed: an author's mistakes are trusted code.
 
-    def run(case: TestCase, seed: int) -> Iterator[Candidate]:
-        reference = remembering(author)
-        for mistake in author.mistakes:
+    kept: where what they answer is kept from one command to the next.
+    """
+
+    def __init__(self, author: Author, kept: Kept | None = None) -> None:
+        self._author = author
+        self._kept = kept
+        self._known: dict[tuple[str, int], list[Candidate]] = {}
+
+    def __call__(self, case: TestCase, seed: int) -> list[Candidate]:
+        key = (case.name, seed)
+        if key not in self._known:
+            loaded = self._kept.load(case, seed, self._author.mistakes) if self._kept else None
+            self._known[key] = [each for each in self._run(case, seed) if each] if loaded is None else loaded
+            if loaded is None and self._kept:
+                self._kept.save(case, seed, self._known[key])
+        return self._known[key]
+
+    def prepare(self, case: TestCase, seeds: Sequence[int]) -> Iterator[None]:
+        """Sees to it that they are kept, in small steps, so that it can be done in idle moments.
+
+        On the first seed; on the others only where an answer is so small that they will be asked for.
+        """
+        if self._kept is None:
+            return
+        for seed in seeds[:SEEDS_FOR_LITTLE]:
+            found = self._kept.load(case, seed, self._author.mistakes)
+            if found is None:
+                found = []
+                for candidate in self._run(case, seed):
+                    found += [candidate] if candidate else []
+                    yield
+                self._kept.save(case, seed, found)
+            answers = [each.replies[-1] for each in found if each.replies]
+            if not any(each.kind == "value" and _telling(each.value) and _little(each.value) for each in answers):
+                return
+
+    def _run(self, case: TestCase, seed: int) -> Iterator[Candidate | None]:
+        """For each mistake of the task what it answers, None where it passes."""
+        reference = remembering(self._author)
+        for mistake in self._author.mistakes:
             if mistake.task == case.task:
-                verdict = run_test(case, proxy(author, mistake), reference(), seed)
-                if not verdict.passed:
-                    yield Candidate(sentences(mistake), frozenset(mistake.twin), _replies(verdict.transcript))
-
-    known: dict[tuple[str, int], list[Candidate]] = {}
-
-    def candidates(case: TestCase, seed: int) -> list[Candidate]:
-        if (case.name, seed) not in known:
-            known[case.name, seed] = list(run(case, seed))
-        return known[case.name, seed]
-
-    return candidates
+                verdict = run_test(case, proxy(self._author, mistake), reference(), seed)
+                twins, replies = frozenset(mistake.twin), _replies(verdict.transcript)
+                yield None if verdict.passed else Candidate(sentences(mistake), twins, replies)
 
 
 def from_record(path: Path) -> Candidates:
@@ -155,6 +197,11 @@ def recognise(
     return found
 
 
+def same_answers(one: Verdict, other: Verdict) -> bool:
+    """Whether two runs of a test got the very same answers."""
+    return _same(one.transcript, _replies(other.transcript), exact=True)
+
+
 def is_whole(verdict: Verdict) -> bool:
     """Whether a wrong answer is made of truth values or whole numbers, of which different bugs can give the same."""
     answer = verdict.transcript[-1].reply if verdict.transcript else None
@@ -185,11 +232,12 @@ def build_record(author: Author, cases: Sequence[TestCase]) -> bytes:
 
     arrays: dict[str, Any] = {}
     sentences: dict[str, Any] = {}
+    live = LiveCandidates(author)
     for case in (case for case in cases if not case.graded_run):
-        for candidate in from_author(author)(case, 0):
+        for candidate in live(case, 0):
             known = candidate.recognised
             sentences[known.id] = {"seen": known.seen, "named": known.named, "twins": sorted(candidate.twins)}
-            data = codec.encode([_plain(reply) for reply in candidate.replies])
+            data = codec.encode([plain(reply) for reply in candidate.replies])
             arrays[f"{case.name}::{known.id}"] = np.frombuffer(data, dtype=np.uint8)
     return bytes(save(arrays, metadata={"mistakes": json.dumps(sentences, sort_keys=True, ensure_ascii=False)}))
 
@@ -207,7 +255,7 @@ def read_record(data: bytes) -> dict[str, list[Candidate]]:
         for key, array in sorted(load(data).items()):
             test, _, name = key.rpartition("::")
             known = sentences[name]
-            replies = tuple(_from_plain(item) for item in codec.decode(array.tobytes()))
+            replies = tuple(from_plain(item) for item in codec.decode(array.tobytes()))
             candidate = Candidate(Recognised(name, known["seen"], known["named"]), frozenset(known["twins"]), replies)
             found.setdefault(test, []).append(candidate)
         return found
@@ -291,11 +339,13 @@ def _replies(transcript: Iterable[Exchange]) -> tuple[Reply, ...]:
     return tuple(exchange.reply for exchange in transcript)
 
 
-def _plain(reply: Reply) -> list[Any]:
+def plain(reply: Reply) -> list[Any]:
+    """What a recognition needs of a reply, as plain data."""
     arguments = None if reply.arguments is None else [list(reply.arguments[0]), reply.arguments[1]]
     return [reply.kind, reply.value, arguments] if reply.kind == "value" else [reply.kind, None, None]
 
 
-def _from_plain(item: list[Any]) -> Reply:
+def from_plain(item: list[Any]) -> Reply:
+    """The reply again."""
     kind, value, arguments = item
     return Reply(kind, value, None if arguments is None else (tuple(arguments[0]), arguments[1]))

@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
-import platform
-import sys
-import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from itertools import groupby
+from typing import Protocol
 
-from autograder.course import DIAGNOSIS_FILE, MANIFEST_FILE, Assignment, Course, Task
-from autograder.errors import SourceError
-from autograder.files import fingerprint as file_hash
-from autograder.grading.diagnosis import (
-    Candidates,
-    from_author,
-    from_record,
-    is_whole,
-    proxy,
-    recognise,
-    sentences,
-    without_contradictions,
-)
+from autograder.course import Assignment, Course, Task
+from autograder.grading.confirming import Confirming, Judged, Ran
+from autograder.grading.diagnosis import is_whole, recognise, sentences, without_contradictions
 from autograder.grading.earlier import Earlier, earlier_modules
 from autograder.grading.forbidden import forbidden_uses
-from autograder.grading.scoring import settle, worth
+from autograder.grading.material import Material
+from autograder.grading.scoring import settle
 from autograder.grading.submission import Form, NotPython, Submission, read_submission
 from autograder.grading.training import WAITS, attempt, fingerprint, kept_run, suspected, with_reference
 from autograder.report import Report, TestResult
 from autograder.sandbox.messages import Conversation, Program, Transport
-from autograder.testing.collect import TestCase, collect_tests
+from autograder.testing.collect import TestCase
 from autograder.testing.graded import OnProgress
-from autograder.testing.modules import Author, earlier_authors, use_packages
+from autograder.testing.modules import use_packages
 from autograder.testing.runner import Verdict, run_test
-from autograder.testing.seeds import CALIBRATION_FILE, COUNT, RUNS, choose, reference_curves, vetted_seeds
 from autograder.testing.student import Student
 
 NUMERIC = ""
@@ -61,14 +46,6 @@ class Progress:
     """Of a graded run: how much of its budget is used."""
 
 
-def author_of(assignment: Assignment) -> Author | None:
-    """The author's files of an assignment, with the course's private overlay in front; None in a kit."""
-    if not (assignment.solution_folder / "source.py").is_file():
-        return None
-    earlier = earlier_authors(assignment.root, assignment.builds_on)
-    return Author(assignment.solution_folder, _overlay(assignment), earlier)
-
-
 def grade(
     course: Course,
     assignment: Assignment,
@@ -79,37 +56,46 @@ def grade(
     student: str = "local",
     training: bool = True,
     kept: Sequence[Report | None] = (),
+    material: Material | None = None,
+    first: Collection[str] = (),
     on_test: Callable[[Progress], None] | None = None,
     on_run: Callable[[Report], None] | None = None,
+    on_task: Callable[[Report], None] | None = None,
 ) -> Report:
     """Grades the work in the assignment's folder: all of it, or one task.
 
     training: whether graded runs run; without, only one that is in a `kept` report, on the same everything, counts.
-    `on_test` is called before each test (result None), while one trains, and after it. `on_run` is given what is known
-    so far after each graded run, so that an interrupted grading does not train again. Raises SubmissionError where the
-    work cannot be read, SourceError where the tests cannot.
+    material: what was read for an earlier grading and has not changed. first: tasks that go before the others, so that
+    what they give is known soon. `on_test` is called before each test (result None), while one trains, and after it.
+    `on_run` is given what is known so far after each graded run, so that an interrupted grading does not train again;
+    `on_task` after each task. Raises SubmissionError where the work cannot be read, SourceError where the tests cannot.
     """
     submission = read_submission(assignment, form)
     use_packages(course.packages)
-    author = author_of(assignment)
-    all_cases = tests_of(assignment, author)
-    cases = [case for case in all_cases if task is None or case.task == task.name]
-    if author:  # practice runs are for a kit: here the hidden ones train, and twice would be once too often
+    material = material or Material(assignment)
+    cases = [case for case in material.cases if task is None or case.task == task.name]
+    if material.author:  # practice runs are for a kit: here the hidden ones train, and twice would be once too often
         cases = [case for case in cases if case.hidden or not case.graded_run]
-    earlier = earlier_modules(course, assignment, author)
-    points = worth(all_cases, assignment)
-    run = _Run(assignment, transport, submission, author, earlier, points, student, course.title)
+    earlier = earlier_modules(course, assignment, material.author)
+    run = _Run(transport, submission, material, earlier, student, course.title)
     run.training, run.kept = training, kept
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    results: list[TestResult] = []
-    for number, case in enumerate(cases, 1):
-        progress = Progress(number, len(cases), case)
-        tell = on_test or (lambda _: None)
-        tell(progress)
-        results.append(run.test(case, lambda share, p=progress, t=tell: t(replace(p, share=share))))  # type: ignore[misc]
-        tell(replace(progress, result=results[-1]))
-        if on_run and case.graded_run and number < len(cases):
-            on_run(run.report(results, cases, started, complete=False))
+    ordered = sorted(cases, key=lambda case: case.task not in first)
+    numbers = {case.name: number for number, case in enumerate(ordered, 1)}
+
+    def tell(case: TestCase, result: TestResult | None = None, share: float | None = None) -> None:
+        if on_test:
+            on_test(Progress(numbers[case.name], len(cases), case, result, share))
+
+    results: dict[str, TestResult] = {}
+    for _, together in groupby(ordered, key=lambda case: case.task):
+        for case, result in run.task(list(together), tell):
+            results[case.name] = result
+            tell(case, result)
+            if on_run and case.graded_run and len(results) < len(cases):
+                on_run(run.report(results, cases, started, complete=False))
+        if on_task and len(results) < len(cases):
+            on_task(run.report(results, cases, started, complete=False))
     return run.report(results, cases, started, complete=True)
 
 
@@ -124,35 +110,10 @@ def merged(older: Report | None, newer: Report) -> Report:
     return replace(newer, tests=tuple(sorted([*kept, *newer.tests], key=lambda test: order[test.task])))
 
 
-def tests_of(assignment: Assignment, author: Author | None) -> list[TestCase]:
-    """Public tests, then hidden ones where they are on this machine; by task, in the assignment's order."""
-    asks = author.path("asks.py") if author else assignment.asks
-    cases = []
-    if is_as_released(assignment, assignment.public_tests) and (author or is_as_released(assignment, asks)):
-        cases = collect_tests(assignment.public_tests, hidden=False, asks=asks)
-    if author and author.path("hidden_tests.py").is_file():
-        cases += collect_tests(author.path("hidden_tests.py"), hidden=True, asks=asks)
-    order = {task.name: place for place, task in enumerate(assignment.tasks)}
-    seen: set[str] = set()
-    for case in cases:
-        if case.task not in order:
-            raise SourceError(f"{case.name} counts for {case.task!r}, which is no task of {assignment.id}")
-        if case.name in seen:
-            raise SourceError(
-                f"two tests of {assignment.id} are called {case.name}",
-                mend="give the hidden one another name: a report must be able to tell them apart",
-            )
-        seen.add(case.name)
-    return sorted(cases, key=lambda case: (order[case.task], case.graded_run, case.hidden))
+class Tell(Protocol):
+    """Told of each test before it runs, and of a training how far it has come."""
 
-
-def is_as_released(assignment: Assignment, path: Path) -> bool:
-    """Whether a file beside the student's is word for word one that was released: only such a file runs out here."""
-    try:
-        manifest = json.loads((assignment.folder.parent / MANIFEST_FILE).read_text(encoding="utf-8"))
-        return file_hash(path.read_bytes()) in manifest["files"][f"{assignment.id}/{path.name}"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    def __call__(self, case: TestCase, result: TestResult | None = None, share: float | None = None) -> None: ...
 
 
 class _Run:
@@ -160,20 +121,17 @@ class _Run:
 
     def __init__(
         self,
-        assignment: Assignment,
         transport: Transport,
         submission: Submission,
-        author: Author | None,
+        material: Material,
         earlier: Earlier,
-        points: dict[str, float],
         student: str,
         secret: str,
     ) -> None:
-        self.assignment = assignment
+        self.assignment = assignment = material.assignment
         self.transport = transport
         self.submission = submission
-        self.author = author
-        self.points = points
+        self.material = material
         self.student = student
         self.secret = secret
         self.training = True
@@ -185,13 +143,10 @@ class _Run:
         self._unfinished: set[str] = set()
         self._probes: dict[str, dict[str, Verdict]] = {}
         self._missing: set[tuple[str, str]] = set()
-        self._vetted = vetted_seeds(author.path(CALIBRATION_FILE)) if author else {}
-        self._reference_curves = reference_curves(author.path(CALIBRATION_FILE)) if author else {}
-        if not is_as_released(assignment, assignment.public_tests):
+        self._confirming = Confirming(lambda case, fresh: self._run(case, self._seeds(case)[0], fresh))
+        if not material.as_released:
             own = f"pytest assignments/{assignment.id}"
             self.notes.append(f"test_public.py is not as released, so it did not run here: {own}")
-        self._recorded = from_record(assignment.folder / DIAGNOSIS_FILE)
-        self._live: Candidates = from_author(author) if author else self._recorded
         self._forbidden: dict[str, tuple[str, int]] = {}
         try:
             self._forbidden = forbidden_uses(submission.tree(), assignment.forbidden)
@@ -201,46 +156,63 @@ class _Run:
             assignment.module,
             submission.text,
             submission.path.name,
-            author.text("asks.py") if author else _read(assignment.asks),
+            material.asks,
             assignment.folder,
             assignment.requires,
             earlier.modules,
         )
-        self._tests_hash = _tests_hash(assignment, author)
-        self._versions = _versions(assignment)
 
-    def report(self, results: Sequence[TestResult], cases: Sequence[TestCase], started: str, complete: bool) -> Report:
+    def report(
+        self, results: Mapping[str, TestResult], cases: Sequence[TestCase], started: str, complete: bool
+    ) -> Report:
         """What is known after these results."""
+        known = [results[case.name] for case in cases if case.name in results]
         assignment = self.assignment
         return Report(
             assignment=assignment.id,
             title=assignment.title,
-            tests=settle(self.consistent(results), cases, assignment),
+            tests=settle(self.consistent(known), cases, assignment),
             tasks=tuple({"name": t.name, "title": t.title, "points": t.points} for t in assignment.tasks),
             submission=self.submission.sha256,
-            tests_hash=self._tests_hash,
+            tests_hash=self.material.tests_hash,
             release=assignment.release,
             isolation=self.transport.isolation.line,
             not_stopped=self.transport.isolation.not_stopped,
-            versions=self._versions,
+            versions=self.material.versions,
             student=self.student,
             started=started,
-            cpu_seconds=round(sum(result.cpu_seconds for result in results), 3),
-            hidden_elsewhere=0 if self.author else sum(t.hidden_tests for t in assignment.tasks),
+            cpu_seconds=round(sum(result.cpu_seconds for result in known), 3),
+            hidden_elsewhere=0 if self.material.author else sum(t.hidden_tests for t in assignment.tasks),
             notes=tuple(self.notes),
             complete=complete,
         )
 
-    def test(self, case: TestCase, on_progress: OnProgress | None = None) -> TestResult:
+    def task(self, cases: Sequence[TestCase], tell: Tell) -> Iterator[tuple[TestCase, TestResult]]:
+        """The results of one task's tests: those of its graded runs last, when it is known how the others stand."""
+        ran: list[tuple[TestCase, Ran]] = []
+        for case in (case for case in cases if not case.graded_run):
+            tell(case)
+            held = self._not_worth_running(case)
+            ran.append((case, Ran(held, True) if held else self._run(case, self._seeds(case)[0])))
+            self._take_note(case, ran[-1][1].verdict)
+        judged = self._confirming.judge(ran)
+        for case, _ in ran:
+            yield case, self._result(case, judged[case.name])
+        for case in (case for case in cases if case.graded_run):
+            tell(case)
+            yield case, self._graded_run(case, lambda share, case=case: tell(case, share=share))  # type: ignore[misc]
+
+    def _result(self, case: TestCase, judged: Judged) -> TestResult:
         seeds = self._seeds(case)
-        if case.graded_run:
-            return self._graded_run(case, seeds, on_progress)
-        verdict = self._not_worth_running(case) or self._run(case, seeds[0])
+        verdict = judged.verdict
         self._remember(case, verdict)
         recognised = None
         if verdict.outcome == "failed" and verdict.transcript and not self._waits(case):
-            candidates = self._live if case.hidden else self._recorded
-            recognised = recognise(case, verdict, seeds, candidates, lambda seed: self._run(case, seed, fresh=True))
+
+            def rerun(seed: int) -> Verdict:
+                return judged.again if judged.again and seed == seeds[0] else self._run(case, seed, fresh=True).verdict
+
+            recognised = recognise(case, verdict, seeds, self.material.candidates(case), rerun)
             if is_whole(verdict):
                 self._whole.add(case.name)
         return TestResult(
@@ -249,7 +221,7 @@ class _Run:
             hidden=case.hidden,
             outcome=verdict.outcome,
             sentence=case.sentence,
-            max_points=self.points[case.name],
+            max_points=self.material.points[case.name],
             reason=verdict.safe if case.hidden else verdict.detail,
             mistake=recognised,
             seed=seeds[0] if case.hidden else None,
@@ -258,20 +230,22 @@ class _Run:
             submission=self.submission.sha256,
         )
 
-    def _graded_run(self, case: TestCase, seeds: list[int], on_progress: OnProgress | None) -> TestResult:
+    def _graded_run(self, case: TestCase, on_progress: OnProgress) -> TestResult:
         """Trains, unless that was done before on the same everything, or something else has to be mended first."""
+        seeds = self._seeds(case)
         name = f"{self.assignment.short}.{case.task}.{case.name}"
         program = self._program
-        known = (self._tests_hash, sorted(self._versions.items()), name, seeds)
+        known = (self.material.tests_hash, sorted(self.material.versions.items()), name, seeds)
         depends_on = fingerprint(program.source, program.asks, program.earlier, *known)
         before = kept_run(self.kept, name, depends_on)
         if before is not None:
             self._remember(case, Verdict(before.outcome))
             return before
         held = self._not_worth_running(case) or self._held_back(case)
-        run = (lambda seed: held) if held else (lambda seed: self._run(case, seed, True, on_progress))
+        run = (lambda seed: held) if held else (lambda seed: self._run(case, seed, True, on_progress).verdict)
         trained = attempt(run, seeds)
         verdict = trained.verdict
+        self._take_note(case, verdict)
         self._remember(case, verdict)
         if verdict.listed:
             self._probes.setdefault(case.task, {})[case.name] = verdict
@@ -281,10 +255,10 @@ class _Run:
             hidden=case.hidden,
             outcome=verdict.outcome,
             sentence=case.sentence,
-            max_points=self.points[case.name],
+            max_points=self.material.points[case.name],
             reason=verdict.safe if case.hidden else verdict.detail,
             figures=trained.figures,
-            curves=with_reference(trained.curves, self._reference_curves.get(case.name, ())),
+            curves=with_reference(trained.curves, self.material.reference_curves.get(case.name, ())),
             seed=seeds[0] if case.hidden else None,
             cpu_seconds=round(trained.cpu_seconds, 4),
             output="" if case.hidden else verdict.ended.output,
@@ -303,15 +277,16 @@ class _Run:
         """The results without recognitions that contradict each other, and with what all probes of a task agree on."""
         settled = without_contradictions(results, frozenset(self._whole))
         for task, verdicts in self._probes.items():
-            bank = [item for item in self.author.mistakes if item.task == task] if self.author else []
+            author = self.material.author
+            bank = [item for item in author.mistakes if item.task == task] if author else []
             mistake = suspected(verdicts.values(), bank)
             if mistake is not None:
                 failed = {name for name, verdict in verdicts.items() if not verdict.passed}
                 settled = [replace(r, mistake=sentences(mistake)) if r.name in failed else r for r in settled]
         return settled
 
-    def _run(self, case: TestCase, seed: int, fresh: bool = False, on_progress: OnProgress | None = None) -> Verdict:
-        """Runs a test. What fails in a process that answered other tests before is asked again in a fresh one."""
+    def _run(self, case: TestCase, seed: int, fresh: bool = False, on_progress: OnProgress | None = None) -> Ran:
+        """Runs a test once; one that took its process with it, in which others had run, at once in a fresh one."""
         opened: list[Conversation] = []
         limits = self.assignment.limits
         if case.cpu_seconds is not None:
@@ -321,16 +296,15 @@ class _Run:
             opened.append(self.transport.open(self._program, limits, fresh))
             return opened[0]
 
-        reference = proxy(self.author) if self.author and "reference" in case.uses else None
+        reference = self.material.reference(case, seed)
         verdict = run_test(case, Student(open_conversation), reference, seed, on_progress)
-        if _could_be_history(verdict) and opened and not opened[0].fresh:
-            return self._run(case, seed, fresh=True)
-        return verdict
+        ran = Ran(verdict, not opened or opened[0].fresh)
+        if not ran.fresh and verdict.outcome in ("timeout", "crashed"):
+            return self._run(case, seed, fresh=True, on_progress=on_progress)
+        return ran
 
     def _seeds(self, case: TestCase) -> list[int]:
-        vetted: Sequence[int] = self._vetted.get(case.family) or range(RUNS if case.graded_run else COUNT)
-        name = f"{self.assignment.id}.{case.name}"
-        return [choose(vetted, self.secret, name, self.student, draw) for draw in range(3)]
+        return self.material.seeds(case, self.student, self.secret)
 
     def _not_worth_running(self, case: TestCase) -> Verdict | None:
         if self._broken:
@@ -349,49 +323,17 @@ class _Run:
         """Whether the task builds on one that is not right yet: its failures are blocked, and say nothing of it."""
         return any(name in self._unfinished for name in self.assignment.task(case.task).needs)
 
-    def _remember(self, case: TestCase, verdict: Verdict) -> None:
-        kinds = {exchange.reply.kind for exchange in verdict.transcript}
-        if "broken" in kinds:
+    def _take_note(self, case: TestCase, verdict: Verdict) -> None:
+        """What a run says of those that come after it in the same task."""
+        if "broken" in {exchange.reply.kind for exchange in verdict.transcript}:
             self._broken = replace(verdict, transcript=())
         if verdict.outcome == "timeout" and verdict.transcript:
             self._timeouts[case.task] = self._timeouts.get(case.task, 0) + 1
+
+    def _remember(self, case: TestCase, verdict: Verdict) -> None:
+        """What a verdict says of graded runs and later tasks."""
         if verdict.ended.output_cut and not self.notes:
             self.notes.append("Your code printed more than is kept; printing costs nothing, but slows it down.")
         if verdict.outcome not in ("passed", "skipped"):
             self._unfinished.add(case.task)
             self._missing.add((case.task, case.family if case.graded_run else NUMERIC))
-
-
-def _could_be_history(verdict: Verdict) -> bool:
-    """Whether a failure might be due to what an earlier test left behind: not if there was nothing to run."""
-    kinds = {exchange.reply.kind for exchange in verdict.transcript}
-    return not verdict.passed and not kinds & {"unwritten", "missing", "broken"}
-
-
-def _overlay(assignment: Assignment) -> Path | None:
-    """The folder of a class that keeps its hidden tests outside the repository, if course.toml names one."""
-    settings = assignment.root / "solutions" / "course.toml"
-    if not settings.is_file():
-        return None
-    private = tomllib.loads(settings.read_text(encoding="utf-8")).get("private")
-    return (assignment.root / private / assignment.id).resolve() if private else None
-
-
-def _tests_hash(assignment: Assignment, author: Author | None) -> str:
-    texts = [_read(assignment.public_tests), author.text("hidden_tests.py") if author else "", _read(assignment.asks)]
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
-
-
-def _versions(assignment: Assignment) -> dict[str, str]:
-    found = {"python": platform.python_version(), "autograder": sys.modules["autograder"].__version__}
-    packages = (name.partition(".")[0] for name in assignment.requires)
-    for name in ("numpy", "pytest", *(name for name in packages if name != "autograder")):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from autograder.course import Assignment, Course, Task
 from autograder.errors import AutograderError, SandboxError
+from autograder.grading.material import Material
 from autograder.grading.run import Progress as Running
 from autograder.grading.run import grade, merged
 from autograder.grading.store import ReportStore
@@ -97,8 +98,17 @@ def check(
     kept = () if again else store.kept(assignment.id)
     lent = transport.lend(course, assignment) if transport else _own_check(course, assignment, assignment.folder)
     with lent as sandbox:
-        asked = grade(course, assignment, sandbox, task=task, form=form, kept=kept, on_test=on_test, on_run=store.save)
-    return Checked(asked, _keep(course, asked), _record(course, asked))
+        material = Material(assignment, answers_folder(course))  # holds hidden tests: only after the sandbox has begun
+        asked = grade(
+            course, assignment, sandbox, task=task, form=form, kept=kept, material=material, on_test=on_test,
+            on_run=store.save,
+        )  # fmt: skip
+    return Checked(asked, keep(course, asked), record(course, asked))
+
+
+def answers_folder(course: Course) -> Path:
+    """Where it is kept what known mistakes answer, from one check to the next."""
+    return course.state / "answers"
 
 
 def _own_check(course: Course, assignment: Assignment, readable: Path) -> SandboxTransport:
@@ -127,8 +137,8 @@ def grade_all(
             except AutograderError as error:
                 refused.append(error)
                 continue
-            reports[assignment.id] = _keep(course, report)
-            _record(course, report)
+            reports[assignment.id] = keep(course, report)
+            record(course, report)
     finally:
         transport.close()
     return Graded(reports, tuple(refused))
@@ -143,14 +153,16 @@ def _strongest(course: Course, assignments: list[Assignment]) -> SandboxTranspor
         return SandboxTransport.start("fork", requires, readable, packages=course.packages)
 
 
-def _keep(course: Course, asked: Report) -> Report:
+def keep(course: Course, asked: Report) -> Report:
+    """Keeps what was asked for in the report of the whole assignment, and gives that."""
     store = ReportStore(course.state)
     report = merged(store.load(asked.assignment), asked)
     store.save(report)
     return report
 
 
-def _record(course: Course, asked: Report) -> Progress:
+def record(course: Course, asked: Report) -> Progress:
+    """Counts the mistakes that were recognised."""
     progress = Progress.load(course)
     progress.record(asked)
     progress.save()

@@ -1,10 +1,11 @@
-"""Which reports speak of a file that was edited since. Cheap: the board shows it without loading the grader."""
+"""What was edited: since the last check, or between two saves. Cheap: the board shows it without loading the grader."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 
-from autograder.course import Course
+from autograder.course import Assignment, Course
 from autograder.errors import AutograderError
 from autograder.grading.submission import read_submission
 from autograder.report import Report
@@ -21,3 +22,23 @@ def stale(course: Course, reports: Mapping[str, Report]) -> frozenset[str]:
         except AutograderError:
             edited.add(assignment.id)
     return frozenset(edited)
+
+
+def edited_tasks(assignment: Assignment, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """The tasks whose functions and classes differ between two states of a module, in order."""
+    return [task.name for task in assignment.tasks if before.get(task.name) != after.get(task.name)]
+
+
+def definitions(text: str) -> dict[str, str]:
+    """What each name at the top of a module is made to mean, whatever stands around it; {} where it is no Python."""
+    found: dict[str, str] = {}
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found[node.name] = ast.dump(node)
+        elif isinstance(node, ast.Assign):
+            found |= {target.id: ast.dump(node) for target in node.targets if isinstance(target, ast.Name)}
+    return found

@@ -56,15 +56,21 @@ def screen(
     task: str | None = None,
     symbols: Symbols = UNICODE,
 ) -> RenderableType:
-    """One check: what passed, the first thing to fix, what it looks like, and what to do next."""
+    """One check: what passed, the first thing to fix, what it looks like, and what to do next.
+
+    Of a check that still goes on, what is known: no score, and nothing of what comes next.
+    """
     head = f"{assignment.short}  {report.title}"
-    parts: list[RenderableType] = [heading(head, score(report)), ""]
+    said = score(report) if report.complete else f"{symbols.ellipsis} of {points(report.max_points)} points"
+    parts: list[RenderableType] = [heading(head, said), ""]
     parts.append(_task_table(assignment, report, symbols, indent=2))
     focus = focus_in(assignment, report, task)
     if focus is None:
         parts += ["", *_all_done(report, task, symbols)]
     elif tried(focus):
         parts += ["", *_first_to_fix(focus, report, progress, symbols)]
+    if not report.complete:
+        return Group(*parts)
     parts += [*_notes(report, symbols), ""]
     return Group(*parts, *(_suggested(step, symbols) for step in what_next(assignment, report, progress, focus, task)))
 

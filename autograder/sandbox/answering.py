@@ -78,7 +78,7 @@ class Answerer:
         for name, filename, source in (*self._program.earlier, own):
             module = self._scene.add(name, filename, source)
             try:
-                exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)
+                exec(_compiled(source, filename), module.__dict__)
             except BaseException as error:
                 if self._passes(error):
                     raise
@@ -159,7 +159,10 @@ class Answerer:
 
 @functools.lru_cache(maxsize=16)
 def _compiled(text: str, filename: str) -> CodeType:
-    """Asks are compiled once: an author's gate opens thousands of conversations."""
+    """Each text is compiled once a process: a shared one opens a hundred conversations, an author's gate thousands.
+
+    In a shared process student code could reach this cache; what it would change there is its own program.
+    """
     return compile(text, filename, "exec", dont_inherit=True)
 
 

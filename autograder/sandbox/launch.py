@@ -90,6 +90,7 @@ def start(mode: Mode, requires: Sequence[str], readable: Sequence[Path], package
         zygote.extend_path([str(path.parent) for path in packages])
         for package in requires:
             _import_here(package)
+        zygote.import_companions()
         return _forked({**_config(mode, requires, readable, packages), "forked": True})
     return executed(mode, requires, readable, packages)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import select
 import signal
 import socket
 import time
@@ -43,6 +44,9 @@ from autograder.sandbox.wire import (
 
 _WALLS_PATIENCE = 30.0
 
+_LOOK = 0.05
+"""Seconds of waiting for an answer after which `on_wait` is called, again and again."""
+
 SHARE = 0.25
 """A shared process takes no further conversation once it has used this share of its CPU limit."""
 
@@ -60,6 +64,9 @@ class SandboxTransport:
     ) -> None:
         system.forbid_inspection()
         self.shares = shared
+        self.on_wait: Callable[[], None] | None = None
+        """Called now and then while student code computes. What it raises ends that process and goes on to the caller:
+        so that nobody has to wait for an endless loop that was mended meanwhile."""
         self._resting: SandboxConversation | None = None
         self._mode: Mode = mode
         self._requires = tuple(requires)
@@ -104,10 +111,15 @@ class SandboxTransport:
             self._restart()
             return self._opened(program, limits)
 
+    def retire(self) -> None:
+        """Ends the process that waits for the next conversation, if there is one."""
+        resting, self._resting = self._resting, None
+        if resting is not None:
+            resting.end()
+
     def close(self) -> None:
         self.shares = False
-        if self._resting is not None:
-            self._resting.end()
+        self.retire()
         for conversation in list(self._open.values()):
             conversation.close()
         self._warm.close()
@@ -222,13 +234,13 @@ class SandboxConversation:
         except Gone:
             return self._gone()
         except BaseException:
-            self.close()  # an error of a callback's: ours, and the child still waits for its result
+            self._finish()  # an error of a callback's, or of on_wait: the child computes or waits still, for nobody
             raise
-        return self._with_cpu(reply)
+        return reply if self._transport.shares else self._with_cpu(reply)  # a shared one is counted when it is over
 
     def close(self) -> Ended:
         """Ends the conversation; its process too, unless the transport keeps it for the next one."""
-        if self._ended is None and self._transport.shares and self._cpu < SHARE * self._limits.cpu_seconds:
+        if self._ended is None and self._transport.shares:
             self._ended = self._turn()
         return self._ended or self._finish()[0]
 
@@ -252,8 +264,11 @@ class SandboxConversation:
         except SandboxError:
             return None
         self._transport.forget(self.key)
-        self._transport.rest(self)
         spent, self._cpu = said["cpu"] - self._began, said["cpu"]
+        if self._cpu < SHARE * self._limits.cpu_seconds:
+            self._transport.rest(self)
+        else:
+            self.end()
         return Ended(_output(said), said["cut"], max(spent, 0.0))
 
     def lose(self) -> None:
@@ -265,6 +280,7 @@ class SandboxConversation:
 
     def _await_reply(self, nonce: bytes, deadline: float, callbacks: dict[str, Callable[..., Any]]) -> Reply:
         while True:
+            self._wait(deadline)
             frame = self._channel.receive(deadline)
             if frame.nonce != nonce:
                 raise WireError("an answer to another question")
@@ -276,6 +292,16 @@ class SandboxConversation:
             result = serve_callback(frame.payload, callbacks)
             deadline += time.monotonic() - started  # our time, not the student's
             self._channel.send(RESULT, result, nonce, deadline)
+
+    def _wait(self, deadline: float) -> None:
+        """Until there is something to read, or the deadline, if somebody wants to look up from it meanwhile."""
+        look = self._transport.on_wait
+        if look is None or self._channel.has_buffered():
+            return
+        poll = select.poll()
+        poll.register(self._channel.socket, select.POLLIN)
+        while not poll.poll(_LOOK * 1000) and time.monotonic() < deadline:
+            look()
 
     @contextlib.contextmanager
     def _side_by_side(self, deadline: float) -> Iterator[None]:

@@ -363,6 +363,19 @@ def _quieten() -> None:
         os.setsid()
 
 
+_COMPANIONS = {"torch": ("torch.fx.experimental.symbolic_shapes",)}
+"""What a package imports on its first use: for torch, in the first backward() that is given a gradient (and sympy with
+it, 0.4 CPU-seconds). Imported once here, it is not imported again in every child."""
+
+
+def import_companions() -> None:
+    """Imports what the packages that are here would import later; where a version has no such module, nothing."""
+    for package, companions in _COMPANIONS.items():
+        for name in companions if package in sys.modules else ():
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+
+
 def _warm_up(requires: list[str]) -> None:
     """Imports the packages; torch is held to one thread from its first operation on. Then once through everything.
 
@@ -370,6 +383,7 @@ def _warm_up(requires: list[str]) -> None:
     """
     for package in requires:
         importlib.import_module(package)
+    import_companions()
     torch = sys.modules.get("torch")
     values: list[Any] = [1, "one", {"one": 1.0}, np.ones(2)]
     if torch is not None:

@@ -39,9 +39,9 @@ class Recorder:
 
 def collected_once():
     """Tests are collected anew only when their files change: half of the time of a small grading is pytest's."""
-    from autograder.grading import run
+    from autograder.grading import material
 
-    collect, known = run.collect_tests, {}
+    collect, known = material.collect_tests, {}
 
     def collect_once(path, **options):
         files = sorted(path.parent.iterdir())
@@ -50,11 +50,12 @@ def collected_once():
             known[key] = collect(path, **options)
         return list(known[key])
 
-    run.collect_tests = collect_once
+    material.collect_tests = collect_once
 
 
 def answer(transport, course, told, keep):
-    from autograder.grading.run import author_of, grade
+    from autograder.grading.material import author_of
+    from autograder.grading.run import grade
     from autograder.grading.store import ReportStore
 
     assignment = dataclasses.replace(course.assignment("t01"), limits=Limits(**told["limits"]))

@@ -8,7 +8,8 @@ from autograder.authoring.findings import kept_calibration
 from autograder.authoring.release import release
 from autograder.authoring.verify import calibration_hash
 from autograder.course import Course
-from autograder.grading.run import author_of, grade
+from autograder.grading.material import author_of
+from autograder.grading.run import grade
 from autograder.sandbox import outer
 from autograder.sandbox.loopback import LoopbackTransport
 from autograder.sandbox.session import SandboxTransport

@@ -4,7 +4,8 @@ import pytest
 
 from autograder.course import Course
 from autograder.grading.diagnosis import build_record, from_record, read_record, same_record
-from autograder.grading.run import author_of, grade
+from autograder.grading.material import author_of
+from autograder.grading.run import grade
 from autograder.sandbox.loopback import LoopbackTransport
 from autograder.testing.collect import collect_tests
 
