@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from autograder.course import DIAGNOSIS_FILE, MANIFEST_FILE, Assignment
+from autograder.course import DIAGNOSIS_FILE, MANIFEST_FILE, Assignment, Course
 from autograder.errors import SourceError
 from autograder.files import fingerprint as file_hash
 from autograder.grading.diagnosis import Candidates, LiveCandidates, from_record, proxy
 from autograder.grading.remembered import KnownAnswers, RememberedReference
 from autograder.grading.scoring import worth
 from autograder.testing.collect import TestCase, collect_tests
-from autograder.testing.modules import Author, earlier_authors
+from autograder.testing.modules import Author, earlier_authors, use_packages
 from autograder.testing.seeds import CALIBRATION_FILE, COUNT, RUNS, choose, reference_curves, vetted_seeds
 from autograder.testing.student import Student
 
@@ -33,10 +33,14 @@ class Material:
     remembers: whether the reference's answers are kept too, in memory: for one who grades again and again.
     """
 
-    def __init__(self, assignment: Assignment, answers: Path | None = None, remembers: bool = False) -> None:
+    def __init__(
+        self, course: Course, assignment: Assignment, answers: Path | None = None, remembers: bool = False
+    ) -> None:
+        use_packages(course.packages)
         self.assignment = assignment
         self.author = author_of(assignment)
-        self._files = _files_of(assignment, self.author)
+        self._shared = [path for folder in course.packages for path in sorted(folder.rglob("*.py"))]
+        self._files = [*_files_of(assignment, self.author), *self._shared]
         self._state = _state(self._files)
         self.cases = tests_of(assignment, self.author)
         self.points = worth(self.cases, assignment)
@@ -80,6 +84,7 @@ class Material:
         """A hash of everything on which the answers of a mistake depend, but for the seed."""
         names = ("source.py", "hidden_tests.py", "asks.py", "mistakes.py")
         texts = [one.text(name) for _, one in (*author.earlier, ("", author)) for name in names]
+        texts += [_read(path) for path in self._shared]
         parts = [*texts, *(f"{name} {number}" for name, number in sorted(self.versions.items()))]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

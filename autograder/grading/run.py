@@ -72,7 +72,7 @@ def grade(
     """
     submission = read_submission(assignment, form)
     use_packages(course.packages)
-    material = material or Material(assignment)
+    material = material or Material(course, assignment)
     cases = [case for case in material.cases if task is None or case.task == task.name]
     if material.author:  # practice runs are for a kit: here the hidden ones train, and twice would be once too often
         cases = [case for case in cases if case.hidden or not case.graded_run]

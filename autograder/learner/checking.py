@@ -98,7 +98,7 @@ def check(
     kept = () if again else store.kept(assignment.id)
     lent = transport.lend(course, assignment) if transport else _own_check(course, assignment, assignment.folder)
     with lent as sandbox:
-        material = Material(assignment, answers_folder(course))  # holds hidden tests: only after the sandbox has begun
+        material = Material(course, assignment, answers_folder(course))  # hidden tests: after the sandbox has begun
         asked = grade(
             course, assignment, sandbox, task=task, form=form, kept=kept, material=material, on_test=on_test,
             on_run=store.save,

@@ -189,7 +189,7 @@ class Watch:
         self, look: Callable[[Running | None], None], on_task: Callable[[Report], None], include_runs: bool
     ) -> Report:
         if self._material is None or self._material.stale:
-            self._material = Material(self.assignment, answers_folder(self.course), remembers=True)
+            self._material = Material(self.course, self.assignment, answers_folder(self.course), remembers=True)
             self._preparing = self._prepare(self._material)
         return grade(
             self.course, self.assignment, self._transport, form=self.form, training=include_runs,
@@ -280,7 +280,7 @@ class Watch:
     def _sandbox(self, assignment: Assignment) -> SandboxTransport:
         """A warm one, started before any author's file is loaded: a fork inherits what is there."""
         readable = (self.course.root / "assignments",)
-        return SandboxTransport.start("fork", assignment.requires, readable, shared=True, packages=self.course.packages)
+        return SandboxTransport.start("fork", assignment.requires, readable, True, self.course.packages)
 
     def close(self) -> None:
         """Ends the sandbox and all that runs in it."""

@@ -61,8 +61,8 @@ def screen(
     Of a check that still goes on, what is known: no score, and nothing of what comes next.
     """
     head = f"{assignment.short}  {report.title}"
-    said = score(report) if report.complete else f"{symbols.ellipsis} of {points(report.max_points)} points"
-    parts: list[RenderableType] = [heading(head, said), ""]
+    earned = score(report) if report.complete else f"{symbols.ellipsis} of {points(report.max_points)} points"
+    parts: list[RenderableType] = [heading(head, earned), ""]
     parts.append(_task_table(assignment, report, symbols, indent=2))
     focus = focus_in(assignment, report, task)
     if focus is None:

@@ -356,6 +356,7 @@ def test_ctrl_z_gives_the_terminal_back_until_fg(start):
     while _state(session.pid) != "T" and time.monotonic() < limit:
         session.read()
     assert _state(session.pid) == "T"
+    session.read(0.3)
     assert session.modes_now == session.modes
     assert session.output.rstrip().endswith("\x1b[?1049l")
     os.kill(session.pid, signal.SIGCONT)

@@ -12,8 +12,13 @@ from autograder.testing.student import Counted, close
 
 
 @pytest.fixture
-def assignment(toy):
-    return Course.load(toy).assignment("t01")
+def course(toy):
+    return Course.load(toy)
+
+
+@pytest.fixture
+def assignment(course):
+    return course.assignment("t01")
 
 
 @pytest.fixture
@@ -22,8 +27,8 @@ def author(assignment):
 
 
 @pytest.fixture
-def case(assignment):
-    material = Material(assignment)
+def case(course, assignment):
+    material = Material(course, assignment)
     return next(case for case in material.cases if case.name == "test_the_mean_of_many")
 
 
@@ -109,7 +114,7 @@ def test_a_grading_with_kept_material_says_the_same(toy):
 
     course = Course.load(toy)
     assignment = course.assignment("t01")
-    kept = Material(assignment, toy / ".autograder" / "answers", remembers=True)
+    kept = Material(course, assignment, toy / ".autograder" / "answers", remembers=True)
     wrong = "def mean(xs):\n    return float(sum(xs))\ndef running_mean(xs):\n    return xs[::-1]\n"
     for text in (wrong, wrong.replace("float(sum(xs))", "sum(xs) / len(xs)"), wrong):
         assignment.module_path.write_text(text)
@@ -177,8 +182,8 @@ def test_a_disk_that_refuses_costs_nothing(author, case, tmp_path):
     assert LiveCandidates(author, KnownAnswers(tmp_path / "file" / "t01", "all"))(case, 3)
 
 
-def test_material_is_stale_once_a_file_of_it_changes(assignment):
-    material = Material(assignment)
+def test_material_is_stale_once_a_file_of_it_changes(course, assignment):
+    material = Material(course, assignment)
     assert not material.stale
     assignment.module_path.write_text("def mean(xs): ...")
     assert not material.stale, "the student's file is not part of it"
