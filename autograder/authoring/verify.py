@@ -17,6 +17,7 @@ from typing import Any
 
 from autograder.authoring.findings import MistakeRow, Verification, kept_calibration
 from autograder.authoring.runs import check_names, vet_run
+from autograder.authoring.shared import files_used
 from autograder.authoring.trivial import TRIVIAL, with_trivial
 from autograder.authoring.vetting import Trial, try_seed
 from autograder.course import DIAGNOSIS_FILE, Assignment, Course
@@ -86,10 +87,10 @@ def verify(
 
 
 def calibration_hash(course: Course, assignment: Assignment, author: Author) -> str:
-    """A hash of everything the measurement depends on: the author's files, common code and the pinned versions."""
+    """A hash of what the measurement depends on: the author's files, what they share with others, pinned versions."""
     names = ("source.py", "hidden_tests.py", "asks.py", "mistakes.py", "alternatives.py")
     paths = [author.path(name) for name in names]
-    paths += sorted((course.root / "solutions" / "common").rglob("*.py"))
+    paths += files_used(paths, course.root / "solutions" / "common")
     paths.append(course.root / "constraints.txt")
     digest = hashlib.sha256()
     for path in paths:
