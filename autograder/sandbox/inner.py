@@ -3,8 +3,9 @@
 Stops, with Landlock: reading or writing any file but Python's own, the submission's folder and a scratch folder;
 tracing or signalling processes outside (signals from Linux 6.12). With seccomp: sockets, and system calls that only
 attacks need. Everywhere: more CPU, memory, open files or file sizes than the limits (processes by the warm process,
-which watches), privileges through setuid programs, inherited file descriptors and environment. As root, where what is
-needed stays readable to others: a user id that nobody else has, so that no other file or process is its own.
+which watches), privileges through setuid programs, inherited file descriptors and environment. As root: a user id that
+nobody else has, so that no other file or process is its own and the system's limit on processes binds; it may read what
+Landlock shows it, whatever the modes of those files say.
 Does not stop: reading what this process itself inherited in memory, filling the scratch folder with many files. A wall
 that was announced and cannot be built ends the child before student code runs.
 """
@@ -60,6 +61,8 @@ class Walls:
     seccomp: bool
     uid: int | None = None
     """A user id of the child's own, or None to stay who we are."""
+    reads_all: bool = False
+    """Whether that user may read files that are not public: only behind Landlock and seccomp."""
     tasks: int = 512
     """The system's limit on processes and threads, on top of the child's own: a second net under the watching."""
 
@@ -115,16 +118,23 @@ def enter(walls: Walls, limits: Limits, scratch: Path, readable: Iterable[Path])
         if not landlock.restrict(inside, [scratch, *map(Path, _DEVICES)]):
             raise SandboxError("Landlock was there a moment ago and is no more")
     _limit(limits, walls.tasks)
+    system.forbid_new_capabilities()
     if walls.uid is not None:
-        os.setgroups([])
-        os.setresgid(walls.uid, walls.uid, walls.uid)
-        os.setresuid(walls.uid, walls.uid, walls.uid)
+        become(walls.uid)
     system.renounce_privileges()
-    system.drop_capabilities()
+    system.drop_capabilities(but_reading=walls.uid is not None and walls.reads_all)
     system.forbid_inspection()
     system.die_with_parent()
     if walls.seccomp:
         seccomp.restrict()
+
+
+def become(uid: int) -> None:
+    """Changes the user for good. Capabilities stay for the moment: `system.drop_capabilities` chooses."""
+    system.keep_capabilities()
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
 
 
 def _live_in(scratch: Path) -> None:

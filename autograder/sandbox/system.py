@@ -22,11 +22,13 @@ CLONE_NEWNET = 0x40000000
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
+_PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _MS_NOSUID_NODEV_NOEXEC = 2 | 4 | 8
 _MS_PRIVATE_ALL = 1 << 18 | 1 << 14
+_CAP_DAC_READ_SEARCH = 2
 _LAST_CAPABILITY = 63
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -69,16 +71,26 @@ def renounce_privileges() -> bool:
     return _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
-def drop_capabilities() -> None:
-    """None is left, and none can be gained: matters as root and in a user namespace."""
-    if _libc is None:
-        return
+def keep_capabilities() -> bool:
+    """A change from root to another user id takes none away: `drop_capabilities` will, and chooses."""
+    return _prctl(_PR_SET_KEEPCAPS, 1)
+
+
+def forbid_new_capabilities() -> None:
+    """No program that is started can gain one: matters as root and in a user namespace."""
     for capability in range(_LAST_CAPABILITY + 1):
         if not _prctl(_PR_CAPBSET_DROP, capability):
             break
+
+
+def drop_capabilities(but_reading: bool = False) -> None:
+    """None is left. `but_reading` leaves one: to read files whatever their modes say, for other walls to narrow."""
+    if _libc is None:
+        return
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    none = (ctypes.c_uint32 * 6)()
-    _libc.capset(header, none)
+    reading = 1 << _CAP_DAC_READ_SEARCH if but_reading else 0
+    effective_permitted_inheritable = (ctypes.c_uint32 * 6)(reading, reading)
+    _libc.capset(header, effective_permitted_inheritable)
 
 
 def unshare(flags: int) -> bool:

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -70,8 +71,10 @@ class Zygote:
         self._walled = bool(config["walls"])
         self._abi = landlock.version() if self._walled else 0
         self._filtered = self._walled and seccomp.available()
-        public = self._walled and os.geteuid() == 0 and inner.are_public([*inner.python_folders(), *self._readable])
-        self._own_user = public and _may_change_user()
+        needed = [*inner.python_folders(), *self._readable]
+        self._public = inner.are_public(needed)
+        may_be_read = self._public or (self._abi > 0 and self._filtered)
+        self._own_user = self._walled and may_be_read and os.geteuid() == 0 and _may_change_user(needed)
         self._alone = system.in_own_process_namespace()
         self._granted = granted
         self._forked = bool(config["forked"])
@@ -154,7 +157,7 @@ class Zygote:
             os.chown(scratch, uid, uid)
         pipe, output = os.pipe()
         os.set_blocking(pipe, False)
-        walls = inner.Walls(self._abi > 0, self._filtered, uid, self._tasks)
+        walls = inner.Walls(self._abi > 0, self._filtered, uid, not self._public, self._tasks)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
         pid = os.fork()
@@ -305,14 +308,18 @@ def _remove(folder: Path) -> None:
         shutil.rmtree(folder, onerror=unlock)
 
 
-def _may_change_user() -> bool:
-    """Whether root is root enough to give a child another user id: tried by a process that is thrown away."""
+def _may_change_user(needed: Iterable[Path]) -> bool:
+    """Whether root is root enough to give a child another user id, which can still read what is needed.
+
+    Tried by a process that is thrown away.
+    """
     pid = os.fork()
     if pid == 0:
         try:
-            os.setgroups([])
-            os.setresgid(_FIRST_UID, _FIRST_UID, _FIRST_UID)
-            os.setresuid(_FIRST_UID, _FIRST_UID, _FIRST_UID)
+            inner.become(_FIRST_UID)
+            system.drop_capabilities(but_reading=True)
+            for folder in needed:
+                next(folder.iterdir(), None)
         except BaseException:
             os._exit(1)
         os._exit(0)

@@ -99,3 +99,14 @@ def test_the_record_holds_no_code(toy):
     data = (Course.load(toy).assignment("t01").folder / ".diagnosis.safetensors").read_bytes()
     for word in (b"def ", b"import", b"return", b"lambda"):
         assert word not in data
+
+
+def test_the_record_is_the_same_whether_or_not_an_optional_package_is_here(toy):
+    test = toy / "assignments" / "t01_numbers" / "test_public.py"
+    text = test.read_text()
+    line = '    """Entry k is the mean of the first k + 1 numbers."""\n'
+    assert line in text
+    test.write_text(text.replace(line, line + '    pytest.importorskip("json_of_nobody")\n', 1))
+    assignment = Course.load(toy).assignment("t01")
+    record = build_record(author_of(assignment), collect_tests(assignment.public_tests, hidden=False))
+    assert "test_a_list_by_hand" not in read_record(record)
