@@ -9,6 +9,7 @@ the same tests once more inside one process and is taken off. Prints the ratio; 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import shutil
 import subprocess
@@ -44,14 +45,17 @@ def cpu_seconds(command: list[str], folder: Path) -> float:
 
 
 def course_with_solution(folder: Path) -> Path:
-    """A copy of the course in which a02 is solved."""
+    """A copy of the course in which everything is solved."""
     sys.path.insert(0, str(ROOT))
     from autograder.testing.modules import without_test_cells
 
     shutil.copytree(ROOT / "solutions", folder / "solutions")
     shutil.copytree(ROOT / "assignments", folder / "assignments")
-    source = without_test_cells((ROOT / "solutions/a02_attention/source.py").read_text(encoding="utf-8"))
-    (folder / "assignments/a02_attention/attention.py").write_text(source, encoding="utf-8")
+    for source in sorted((folder / "solutions").glob("*/source.py")):
+        for stub in (folder / "assignments" / source.parent.name).glob(".stub.py"):
+            solved = without_test_cells(source.read_text(encoding="utf-8"))
+            module = json.loads((stub.parent / ".assignment.json").read_text(encoding="utf-8"))["module"]
+            (stub.parent / f"{module}.py").write_text(solved, encoding="utf-8")
     return folder
 
 

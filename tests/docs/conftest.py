@@ -89,6 +89,11 @@ def gate() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def costs() -> ModuleType:
+    return helper("costs")
+
+
+@pytest.fixture(scope="session")
 def check_screen() -> ModuleType:
     return helper("check_screen")
 

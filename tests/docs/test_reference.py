@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import inspect
 import io
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -72,6 +73,13 @@ def test_the_page_of_the_gate_shows_the_kept_measurements(gate: ModuleType) -> N
     assert text("reference/gate.md") == gate.render(), f"stale; mend: {gate.COMMAND}"
     for assignment in Course.load(ROOT):
         assert f"## {assignment.id}" in text("reference/gate.md")
+
+
+def test_the_page_of_costs_is_current_and_every_numeric_check_is_quick(costs: ModuleType) -> None:
+    assert text("reference/costs.md") == costs.render(), f"stale; mend: {costs.COMMAND}"
+    measured = json.loads(text("reference/costs.json"))["cpu_seconds"]
+    assert set(measured) == {each.id for each in Course.load(ROOT).assignments}, "python benchmarks/check_costs.py"
+    assert max(measured.values()) <= 2.0
 
 
 def test_the_layers_are_those_of_the_engine_today(module_tree: ModuleType) -> None:
