@@ -95,6 +95,7 @@ def test_a_word_left_behind_is_found_by_nobody(grader, attack_called):
     assert "BREACHED" not in json.dumps(found.report)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("name", ["fork_bomb", "fork_bomb_of_sessions"])
 def test_a_fork_bomb_is_over_within_a_second_of_reaching_its_cap(grader, attack_called, name):
     graded = grader.attacked_by(attack_called(name), watch=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.course, pytest.mark.slow]
+pytestmark = [pytest.mark.course, pytest.mark.slow, pytest.mark.alone]
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "cold_check.py"
 
