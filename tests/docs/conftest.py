@@ -99,6 +99,17 @@ def check_screen() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def coming() -> ModuleType:
+    pytest.importorskip("mkdocs", reason="the site needs the docs extra")
+    return helper("coming")
+
+
+@pytest.fixture(scope="session")
+def weeks() -> ModuleType:
+    return helper("weeks")
+
+
+@pytest.fixture(scope="session")
 def module_tree() -> ModuleType:
     return helper("module_tree")
 
