@@ -91,8 +91,7 @@ def _run_line(row: RunRow) -> str:
     reached = f"{min(row.reference):.4g} to {max(row.reference):.4g}" if row.reference else "nothing"
     needed = "" if row.threshold is None else f" of {row.threshold:g}"
     used = f"{max(row.cpu_seconds):.1f} CPU-seconds at most" if row.cpu_seconds else ""
-    missing = sum(count == len(row.seeds) for count in row.caught.values())
-    return f"{row.test}: the reference reaches {reached}{needed}; {plural(missing, 'mistake')} miss it; {used}"
+    return f"{row.test}: the reference reaches {reached}{needed}; {plural(len(row.caught), 'mistake')} miss it; {used}"
 
 
 def _mistake_cells(row: MistakeRow) -> tuple[str, str, str, str]:

@@ -137,6 +137,24 @@ def become(uid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
+def may_become(uid: int, needed: Iterable[Path]) -> bool:
+    """Whether root is root enough to give a child another user id, which can still read what is needed.
+
+    Tried by a process that is thrown away.
+    """
+    pid = os.fork()
+    if pid == 0:
+        try:
+            become(uid)
+            system.drop_capabilities(but_reading=True)
+            for folder in needed:
+                next(folder.iterdir(), None)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 def _live_in(scratch: Path) -> None:
     os.chdir(scratch)
     os.umask(0o077)

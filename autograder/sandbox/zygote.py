@@ -23,7 +23,6 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -74,7 +73,7 @@ class Zygote:
         needed = [*inner.python_folders(), *self._readable]
         self._public = inner.are_public(needed)
         may_be_read = self._public or (self._abi > 0 and self._filtered)
-        self._own_user = self._walled and may_be_read and os.geteuid() == 0 and _may_change_user(needed)
+        self._own_user = self._walled and may_be_read and os.geteuid() == 0 and inner.may_become(_FIRST_UID, needed)
         self._alone = system.in_own_process_namespace()
         self._granted = granted
         self._forked = bool(config["forked"])
@@ -306,24 +305,6 @@ def _remove(folder: Path) -> None:
 
     with contextlib.suppress(OSError, RecursionError):
         shutil.rmtree(folder, onerror=unlock)
-
-
-def _may_change_user(needed: Iterable[Path]) -> bool:
-    """Whether root is root enough to give a child another user id, which can still read what is needed.
-
-    Tried by a process that is thrown away.
-    """
-    pid = os.fork()
-    if pid == 0:
-        try:
-            inner.become(_FIRST_UID)
-            system.drop_capabilities(but_reading=True)
-            for folder in needed:
-                next(folder.iterdir(), None)
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def run(control: Channel) -> NoReturn:
