@@ -6,7 +6,8 @@ import io
 import pytest
 import torch
 
-from autograder.grading.run import author_of, grade, tests_of
+from autograder.grading import material
+from autograder.grading.run import grade
 from autograder.sandbox.messages import Program
 from autograder.sandbox.session import SandboxTransport
 from autograder.testing.modules import use_packages, without_test_cells
@@ -69,8 +70,8 @@ def train_ppo(env_fn, steps, seed=0, gamma=0.99, on_update=None):
 def scene(course):
     use_packages(course.packages)
     assignment = course.assignment("a08")
-    author = author_of(assignment)
-    case = next(case for case in tests_of(assignment, author) if case.name == POLE)
+    author = material.author_of(assignment)
+    case = next(case for case in material.tests_of(assignment, author) if case.name == POLE)
     with SandboxTransport.start("fork", assignment.requires, packages=course.packages) as transport:
         yield assignment, author, case, transport
 
