@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -297,7 +298,9 @@ class _Run:
             return opened[0]
 
         reference = self.material.reference(case, seed)
-        verdict = run_test(case, Student(open_conversation), reference, seed, on_progress)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a test's own code warns of is its author's business
+            verdict = run_test(case, Student(open_conversation), reference, seed, on_progress)
         ran = Ran(verdict, not opened or opened[0].fresh)
         if not ran.fresh and verdict.outcome in ("timeout", "crashed"):
             return self._run(case, seed, fresh=True, on_progress=on_progress)

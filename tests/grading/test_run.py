@@ -141,3 +141,14 @@ def test_a_kit_has_no_points_to_give_and_says_how_many_tests_are_elsewhere(toy):
     report = grade(course, course.assignment("t01"), LoopbackTransport())
     assert report.hidden_elsewhere > 0
     assert not any(test.hidden for test in report.tests)
+
+
+def test_what_a_tests_own_code_warns_of_costs_nothing_and_is_not_shown(toy, graded, recwarn):
+    hidden = toy / "solutions" / "t01_numbers" / "hidden_tests.py"
+    text = hidden.read_text()
+    line = next(line for line in text.splitlines() if line.startswith("    student."))
+    warned = f'    __import__("warnings").warn("a library changes", stacklevel=1)\n{line}'
+    hidden.write_text(text.replace(line, warned, 1))
+    report = graded(MEAN + RUNNING)
+    assert report.points == report.max_points == 5
+    assert not recwarn.list
