@@ -1,5 +1,17 @@
-"""Code that several assignments share. It is given: students import it, and may read it."""
+"""Code that several assignments share. It is given, not graded: import it, read it, build on it."""
 
 from common.probes import Choice, Clock, Constant, Delay, Echo, Match
+from common.transformer import MLP, CausalSelfAttention, GPTConfig, TinyGPT
 
-__all__ = ["Choice", "Clock", "Constant", "Delay", "Echo", "Match"]
+__all__ = [
+    "MLP",
+    "CausalSelfAttention",
+    "Choice",
+    "Clock",
+    "Constant",
+    "Delay",
+    "Echo",
+    "GPTConfig",
+    "Match",
+    "TinyGPT",
+]
