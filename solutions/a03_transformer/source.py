@@ -1131,7 +1131,7 @@ def test_same_as_the_warpers_of_transformers(student):
 #
 # - `model` is anything that maps ids (B, t) to logits (B, t, V): a module, or a plain function. Show it the text as
 #   it is, but at most its last `context` tokens. `context=None` means `model.config.context` if there is such a
-#   thing, and no limit otherwise.
+#   thing, and no limit otherwise. A number given here overrules what the model says.
 # - Each row draws for itself, from `next_token_probs` of its logits, with `generator` if there is one.
 # - A row that has *drawn* `eos` has ended: the rest of it is `eos`, whatever the model says. The other rows go on. An
 #   `eos` that stands in the prompt ends nothing. Any token can be `eos`, also 0.
