@@ -46,6 +46,18 @@ _PLAIN = {"notebook_metadata_filter": "-all", "cell_metadata_filter": "all"}
 """A module of cells, without a header of jupytext's own."""
 
 
+def without_prose(text: str) -> str:
+    """A module of cells without what its text cells say; their first lines, with all metadata, stay."""
+    kept, prose = [], False
+    for line in text.splitlines():
+        if _CELL_START.match(line):
+            prose = "[markdown]" in line
+        elif prose and line.startswith("#"):
+            continue
+        kept.append(line)
+    return "\n".join(kept)
+
+
 def source_of(cell: NotebookCell) -> str:
     """A cell's text: nbformat allows a string or a list of lines."""
     source = cell["source"]

@@ -3,7 +3,7 @@
 It measures, over vetted seeds: the reference gets full marks and so does every alternative; the untouched stub and
 every trivial answer earn nothing; every mistake is caught by the tests it names and recognised as itself or its twin;
 no recognition is ever wrong; every task has its ladder of hints; tests stay within their limits. What it measured is
-kept in `calibration.json` with a hash of everything it depends on, and measured anew only when that changes.
+kept in `calibration.json` with a hash of all code it depends on, and measured anew only when that changes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from autograder.authoring.findings import MistakeRow, Verification, kept_calibration
+from autograder.authoring.percent import without_prose
 from autograder.authoring.runs import check_names, vet_run
 from autograder.authoring.shared import files_used
 from autograder.authoring.trivial import TRIVIAL, with_trivial
@@ -87,14 +88,19 @@ def verify(
 
 
 def calibration_hash(course: Course, assignment: Assignment, author: Author) -> str:
-    """A hash of what the measurement depends on: the author's files, what they share with others, pinned versions."""
+    """A hash of what the measurement depends on: the author's code, what it shares with others, pinned versions.
+
+    Not of the handout: its words may be mended at any time.
+    """
     names = ("source.py", "hidden_tests.py", "asks.py", "mistakes.py", "alternatives.py")
     paths = [author.path(name) for name in names]
     paths += files_used(paths, course.root / "solutions" / "common")
     paths.append(course.root / "constraints.txt")
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.name.encode() + b"\0" + (path.read_bytes() if path.is_file() else b"") + b"\0")
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        text = without_prose(text) if path.name == "source.py" else text
+        digest.update(path.name.encode() + b"\0" + text.encode() + b"\0")
     return digest.hexdigest()
 
 

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from autograder.authoring.release import release
-from autograder.authoring.verify import verify
+from autograder.authoring.verify import calibration_hash, verify
 from autograder.course import Course
+from autograder.grading.material import author_of
 
 
 @pytest.fixture
@@ -76,3 +77,20 @@ def test_what_is_kept_is_plain_json(toy):
     text = (toy / "solutions" / "t02_lists" / "calibration.json").read_text()
     assert "Infinity" not in text
     assert len(json.loads(text)["seeds"]["test_random_words_are_counted"]) == 32
+
+
+def test_words_of_the_handout_make_no_measurement_stale_and_code_does(toy):
+    course = Course.load(toy)
+    assignment = course.assignment("t01")
+    author = author_of(assignment)
+    path = author.path("source.py")
+    before, text = calibration_hash(course, assignment, author), path.read_text()
+    prose = next(line for line in text.splitlines() if line.startswith("# ") and "%%" not in line)
+    for old, new, same in (
+        (prose, prose + " Take your time.", True),
+        ('title="', 'title="The ', False),
+        ("    return ", "    return  ", False),
+    ):
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        assert (calibration_hash(course, assignment, author) == before) is same, old

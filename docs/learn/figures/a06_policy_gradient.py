@@ -124,6 +124,7 @@ SAID = {
     "trained_leaks_over_reset": "returns run on",
     "untrained": "no training",
     "controller": "rule for the plain pole",
+    "cached_policy": "trained on the plain pole",
 }
 
 
