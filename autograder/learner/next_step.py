@@ -103,9 +103,8 @@ def cannot_load(report: Report) -> bool:
 
 def tried(result: TaskResult) -> bool:
     """Whether the student wrote anything of this task, as far as its tests can tell."""
-    return any(
-        test.outcome == "passed" or test.reason != NOT_WRITTEN for test in result.tests if test.outcome != "skipped"
-    )
+    ran = [test for test in result.tests if test.outcome not in ("skipped", "blocked")]
+    return any(test.outcome == "passed" or test.reason != NOT_WRITTEN for test in ran)
 
 
 def _begun(report: Report | None) -> bool:

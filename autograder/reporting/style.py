@@ -94,7 +94,7 @@ def state_of(result: TaskResult) -> str:
 
 def unwritten(result: TaskResult) -> bool:
     """Whether every test that ran met the stub's NotImplementedError."""
-    ran = [test for test in result.tests if test.outcome != "skipped"]
+    ran = [test for test in result.tests if test.outcome not in ("skipped", "blocked")]
     return bool(ran) and all(test.reason == NOT_WRITTEN for test in ran)
 
 
