@@ -27,7 +27,8 @@
 #
 # ## What is given
 #
-# Three things are imported on top of your file. Read them in `assignments/common/transformer.py`; they are short.
+# Three things are imported on top of your file. Read them in `assignments/common/transformer.py`, from its top to the
+# end of `MLP`, and stop there: below stands `TinyGPT`, a model much like the one that you are about to build.
 #
 # - `GPTConfig(vocab_size, context, n_layers, n_heads, d_model, d_ff, norm, mlp, positions, bias, norm_eps, rope_base,
 #   dropout)` says what a model looks like: `norm` is `"rmsnorm"` or `"layernorm"`, `mlp` is `"swiglu"` or `"gelu"`,
@@ -62,9 +63,13 @@
 # | temperature, `top_k`, `top_p` | in this order | some: filters first |
 # | the token that crosses `top_p` | stays | |
 # | ties at the edge of `top_k` | all stay | |
+# | ties at the edge of `top_p` | the lower index comes first, and the line may part them | |
 # | a text that ends early | is filled up with `eos` | |
 # | inputs | are never changed in place | |
-# | bad input | is refused: raise `ValueError` and say what is wrong | |
+# | bad input that a task names | is refused: raise `ValueError` and say what is wrong | |
+#
+# **What no task names is not asked** and may fail as torch fails: ids outside of the vocabulary, a width that its heads
+# cannot share, sizes below 1 (`n_layers` is at least 1 too).
 #
 # Letters: $B$ batch, $T$ tokens, $D$ width (`d_model`), $F$ width inside the MLP (`d_ff`), $H$ heads, $V$ vocabulary,
 # $L$ layers.
@@ -102,7 +107,8 @@ from torch import Tensor, nn
 # $$
 #
 # - Parameters `weight` (all ones at first) and `bias` (all zeros), each of shape (d,).
-# - Any number of leading axes, also none. A last axis that is not $d$ is refused (one of size 1 as well).
+# - Any number of leading axes, also none: (d,) is one token. A last axis that is not $d$ is refused (one of size 1 as
+#   well). A single number, a tensor without axes, is not asked.
 # - float16 and bfloat16 carry three digits, and the square of 300 is infinite in float16. So for such inputs $\mu$,
 #   $\sigma^2$ and the quotient are computed in float32, and the answer is rounded once, to the dtype of the input.
 #   float32 stays float32, float64 stays float64.
@@ -471,7 +477,8 @@ def test_same_as_the_mlp_of_llama(student):
 # branch reads what the first one has just written.
 #
 # - Children: `norm1`, `attn`, `norm2`, `mlp`. The configuration says which: `LayerNorm` or `RMSNorm` (both with
-#   `eps=config.norm_eps`), `CausalSelfAttention(config)`, `SwiGLU` or the given `MLP` (with `config.bias`).
+#   `eps=config.norm_eps`), `CausalSelfAttention(config)`, `SwiGLU` or the given `MLP` (with `config.bias`). Words that
+#   the configuration does not know are not asked here, nor in `GPT`; `count_parameters` refuses them.
 # - Dropout with probability `config.dropout` stands on what each branch adds, never on the stream, and only in
 #   training. It has no parameters, so its name is yours.
 # - The input is left as it was: `x += ...` would change it.
@@ -900,7 +907,8 @@ def test_same_as_gpt2_in_transformers(student):
 # | each layer: SwiGLU | $3 D F$ | and $2F + D$ with `bias` |
 # | each layer: GELU | $2 D F$ | and $F + D$ with `bias` |
 #
-# A `norm`, `mlp` or `positions` that the configuration does not know is refused.
+# A `norm`, `mlp` or `positions` that the configuration does not know is refused. Nothing else is: whether the heads can
+# share the width evenly is not this function's affair.
 #
 # **By hand.** $V = 10$, context 4, one layer, $D = 4$, $F = 8$. As a Llama without biases: $40 + 4 + (8 + 64 + 96) =
 # 212$. As a GPT-2 with biases: $40 + 16 + 8 + (16 + 80 + 76) = 236$.
@@ -991,14 +999,18 @@ def test_unknown_words_are_refused(student):
 # 1. **temperature**: divide the logits by it. Below 1 the likely become likelier, above 1 chances even out.
 # 2. **top_k**: keep every token whose logit is at least the $k$-th largest. Tokens that tie with it stay too. A $k$ of
 #    $V$ or more changes nothing.
-# 3. **top_p**: look at the probabilities of what is left, rescaled to sum to one, from the most likely downwards.
-#    Keep a token as long as those *before* it add up to less than $p$. So the token that crosses the line stays, and
-#    at least one always does. $p = 1$ changes nothing.
+# 3. **top_p**: look at the probabilities of what is left, rescaled to sum to one, from the most likely downwards, equal
+#    ones in the order of their index. Keep a token as long as those *before* it in this order add up to less than $p$.
+#    So the token that crosses the line stays, and at least one always does. $p = 1$ changes nothing.
 #
 # At the end what is left sums to one again, and what was cut is exactly zero. **Temperature 0** means: all mass on
 # the largest logit, and where several tie, on the one with the lowest index; the other two knobs then change nothing.
-# Refused: a negative temperature, a `top_k` below 1, a `top_p` that is not in $(0, 1]$.
-# Logits of a thousand, and temperatures of a thousandth, are fine.
+# Refused, at temperature 0 as at any other: a negative temperature, a `top_k` below 1, a `top_p` that is not in
+# $(0, 1]$. Logits of a thousand, and temperatures of a thousandth, are fine.
+#
+# **What is not asked.** Two equally likely tokens on either side of the line of `top_p` (so "the more likely ones" of the
+# docstring and "those before it" are the same); a $p < 1$ exactly on a running total, where rounding would decide; half
+# precision.
 #
 # **By hand.** Probabilities $0.5, 0.3, 0.15, 0.05$ (logits: their logarithms). At temperature ½ they are squared and
 # rescaled: $0.25, 0.09, 0.0225, 0.0025$ over $0.365$, that is $0.685, 0.247, 0.062, 0.007$. With `top_k=2`: $0.625,
@@ -1138,7 +1150,9 @@ def test_same_as_the_warpers_of_transformers(student):
 # - The answer is always (B, T + n), the prompt included, also where all rows end early; `n = 0` gives a copy of the
 #   prompt.
 # - While you ask, the model is in eval mode (if it has modes) and gradients are off; afterwards it is in the mode in
-#   which it came.
+#   which it came, and all of its children with it.
+# - Not asked: an `n` below 0, an empty prompt, a `context` below 1, a model whose children came in different modes, and
+#   in which mode a model is left that raised an error.
 #
 # **By hand.** A model over five tokens that is certain of the successor of the last token, $4$ followed by $0$. At
 # temperature 0 the prompts $0$ and $3$ become $0, 1, 2, 3$ and $3, 4, 0, 1$ for `n=3`. With `eos=4` the second

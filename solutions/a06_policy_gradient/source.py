@@ -52,10 +52,10 @@
 # | what is minimised? | a loss: minus the **mean over all steps** | Spinning Up's text: sum over an episode, mean over episodes |
 # | which actions exist? | $0, \dots, A-1$, int64 | |
 # | spread in `normalize` | over **all** entries, dividing by $n - 1$ | numpy's `std`: by $n$; some codes: each episode alone |
-# | dtype | what comes in goes out: float32 to float32, float64 to float64 | |
+# | dtype | what comes in goes out: float32 to float32, float64 to float64; what meets (rewards, `logp`, a baseline tensor) shares one | |
 # | flags | bool; zeros and ones of a float are fine too | |
 # | inputs | are never changed in place | |
-# | bad input | is refused: raise `ValueError` and say what is wrong | |
+# | bad input that a task names | is refused: raise `ValueError` and say what is wrong. Other is not asked | |
 #
 # Letters: $T$ steps, $N$ environments side by side, $A$ actions, $\gamma$ the discount, $G_t$ the return from step $t$,
 # $\pi_\theta$ the policy with weights $\theta$, $b$ a baseline.
@@ -111,6 +111,10 @@ from torch import Tensor, nn
 # **Edge cases.** `rewards` is (T,) or (T, N), time first, and the columns of (T, N) know nothing of each other. No steps
 # ($T = 0$) give an empty answer of the same shape. `dones` of another shape than `rewards` is refused. `dones` may hold
 # zeros and ones instead of truth values.
+#
+# **A trap in torch.** A Python number times a bool or float32 tensor is a *float32* tensor. So `gamma * ~dones`, and
+# `gamma * (1 - dones.float())`, round gamma to seven digits, and a float64 answer made from it is wrong from the eighth
+# digit on: too little to see, enough to fail. Turn `dones` into the dtype of the rewards first.
 
 
 # %% task="discounted_returns" points=4 minutes=15
@@ -215,8 +219,9 @@ def test_a_column_of_dones_is_refused(student):
 # $\ln \tfrac14 = -1.386$, action 1 has $\ln \tfrac34 = -0.288$.
 #
 # **Edge cases.** Any number of leading axes: logits (..., A) with actions (...) give (...). Logits of $\pm 10^4$ give
-# finite answers. `actions` of any shape but `logits.shape[:-1]` are refused, a column (N, 1) too, and so is an action
-# that does not exist: below 0, or A and above. The answer has a gradient in the logits.
+# finite answers. `actions` are int64; of any shape but `logits.shape[:-1]` they are refused, a column (N, 1) too, and so
+# is an action that does not exist: below 0, or A and above. The answer has a gradient in the logits. No rows at all
+# (N = 0) are not asked.
 
 
 # %% task="categorical_log_prob" points=2 minutes=10
@@ -299,8 +304,8 @@ def test_actions_that_fit_no_logits_are_refused(student):
 # Without a baseline both actions become likelier, the better one more so. With one, what was below par becomes rarer.
 #
 # **Edge cases.** `logp` and `returns` have one shape, any; others are refused, (N, 1) with (N,) above all. `baseline` is
-# None, a number, a tensor without axes, or a tensor of that same shape; anything else is refused. `returns` and
-# `baseline` may ask for gradients; they get none.
+# None, a number (int or float), a tensor without axes, or a tensor of that same shape; a tensor of any other shape is
+# refused. `returns` and `baseline` may ask for gradients; they get none. No steps at all have no mean, and are not asked.
 
 
 # %% task="reinforce_loss" points=4 minutes=15
@@ -386,7 +391,11 @@ def test_a_column_meets_no_row(student):
 # $(0, 0, 0)$: where all are alike, nothing is better than anything.
 #
 # **Edge cases.** A single entry becomes 0: its spread counts as 0. An empty tensor is refused. $\epsilon$ is added to
-# the spread, not to its square.
+# the spread, not to its square. Where all entries are alike it is above 0 (with $\epsilon = 0$ that is $0/0$).
+#
+# Equal entries give zeros *up to rounding*, and you need not do better: the formula makes $-0.41$ of seven times 0.1 in
+# float32, because the mean is off by one last digit and the spread is just as small. The tests take numbers that are
+# exact in binary.
 
 
 # %% task="normalize" points=2 minutes=10
@@ -448,8 +457,9 @@ def test_equal_entries_become_zeros(student):
 #
 # `env_fn()` makes a fresh `gymnasium.Env` with observations (obs_dim,) float32 and `Discrete` actions; call it as often
 # as you like. `steps` is the budget: **over all environments together `env.step` may be called `steps` times**, and not
-# once more; resets are free. An episode that the budget cuts off is best left out. Whatever the budget, also when it is
-# too small for a single batch, a policy comes back.
+# once more; resets are free. An episode that the budget cuts off is left out. (What you do with finished episodes that no
+# longer fill a batch is up to you; our solution drops them.) Whatever the budget, also when it is too small for a single
+# batch, a policy comes back.
 #
 # **The policy** that you return has two methods, and the grader uses nothing else. A class that has them is given
 # below; use it, change it, or write your own.
@@ -460,7 +470,8 @@ def test_equal_entries_become_zeros(student):
 # | `log_probs(obs)` | obs (N, obs_dim) float32 -> (N, A): log-probabilities that sum to one in each row |
 #
 # **`seed`** fixes everything that is drawn: two calls with one seed give policies that answer the same. Seed torch, your
-# generators and the first reset of each environment with it, and reset later episodes without one.
+# generators and the first reset of each environment with it, and reset later episodes without one. Several environments
+# want a number each, `N * seed + i` for number i of N, say: with one number for all they would begin alike.
 #
 # **`on_update`**, if given, is called as `on_update(policy)` after each update. This is how the grader draws your
 # learning curve while you train.
@@ -468,7 +479,8 @@ def test_equal_entries_become_zeros(student):
 # A batch is a strip of episodes: `dones` is `terminated | truncated`, the returns stop at both.
 #
 # **What works well** (yours to change): whole episodes until a batch has 1500 steps or more; $\gamma = 0.99$; normalised
-# returns; one Adam step for each batch, with a learning rate of 0.03 that falls to 0 with the budget; 64 tanh units.
+# returns; one Adam step for each batch, with a learning rate of $0.03\,(1 - \text{used} / \text{steps})$, where `used` counts
+# the steps taken so far, this batch's too; 64 tanh units.
 # Asking the policy about several environments at once costs hardly more than about one.
 #
 # ### How it is graded
@@ -477,7 +489,11 @@ def test_equal_entries_become_zeros(student):
 # holds. They must last **400 steps or more on average**, of at most 500. Numbers and actions are shuffled: which of the
 # four numbers is the angle, its sign and its scale (between a half and two) are drawn anew for each run, so nothing
 # written for plain CartPole is of use, and what learns from what it sees does not notice. If it misses, it is tried on
-# two more seeds, and two of three decide. Expect between half a minute and a minute of waiting.
+# two more seeds, and two of three decide.
+#
+# Our solution takes 8 to 30 CPU-seconds for it, and yours may take 120. The practice run before it keeps you waiting for
+# about ten seconds. On a slow machine a whole check can take a minute or more, and up to three times that where the first
+# run misses.
 #
 # ### A warning from measuring it
 #

@@ -83,7 +83,7 @@
 # | flags | bool; float 0/1 is accepted as well | |
 # | shapes | must be equal: (T, N) with (T, 1) or (T,) is **refused** with `ValueError` | torch stretches them in silence |
 # | gradients | results carry none, whatever the inputs carry | |
-# | dtype | float32 in, float32 out; float64 in, float64 out | |
+# | dtype | float32 in, float32 out; float64 in, float64 out; rewards and values share one | |
 # | inputs | are never changed in place | Stable-Baselines3 adds the bootstrap to `rewards` |
 #
 # ## What you may not use, and why
@@ -112,12 +112,13 @@ from torch import Tensor
 #
 # $$\delta_t = r_t + \gamma\,(1 - \text{terminated}_t)\,V(s_{t+1}) - V(s_t)$$
 #
-# where $V(s_{t+1})$ is `next_values[t]`. After a terminal state there is nothing to hope for, whatever the critic says
-# of it. A truncation is no terminal state, so this function does not even ask for that flag.
+# where $V(s_{t+1})$ is `next_values[t]`. After a terminal state there is nothing to hope for, whatever number the critic
+# says of it. (A finite one: $0 \cdot$ nan is nan, and a critic that says nan is not asked.) A truncation is no terminal
+# state, so this function does not even ask for that flag.
 #
-# **A trap in torch.** A Python number times a bool tensor is a *float32* tensor. So `gamma * ~terminated` rounds gamma to
-# seven digits, and a float64 answer made from it is wrong from the eighth digit on: too little to see, enough to fail.
-# Turn the mask into the dtype of the rewards first.
+# **A trap in torch.** A Python number times a bool or float32 tensor is a *float32* tensor. So `gamma * ~terminated`, and
+# `gamma * (1 - terminated.float())`, round gamma to seven digits, and a float64 answer made from it is wrong from the
+# eighth digit on: too little to see, enough to fail. Turn the mask into the dtype of the rewards first.
 #
 # **By hand.** $\gamma = 0.5$, one environment:
 #
@@ -487,6 +488,10 @@ def test_advantages_beside_a_column_of_values_are_refused(student):
 # over all elements at once, whatever the shape, with variances that divide by n. A critic that is right scores 1. One
 # that says the same of every state scores 0, whatever it says. One that makes things worse than that scores below 0,
 # and should. If the targets do not vary at all, there is nothing to explain and the answer is `nan`.
+#
+# Asking whether their variance is 0 is enough for the tests, whose equal targets have no rounding in them. It is not quite
+# the same question: three times 0.1 has a variance of 2e-34. Comparing the targets themselves is safe. No elements at all
+# are not asked.
 #
 # **By hand.** Values 1, 2, 3 and targets 0, 2, 4: the differences −1, 0, 1 have variance 2/3, the targets 8/3, so the
 # answer is 1 − 1/4 = 0.75. Values 11, 12, 13 score the same: a constant offset does not show here.

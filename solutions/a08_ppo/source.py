@@ -53,7 +53,7 @@
 # | shapes of what goes together | equal, (M,) or (T, N); else `ValueError`, never broadcast | |
 # | the critic's loss carries a half? | **yes** | Stable-Baselines3: no |
 # | a clipped critic takes the larger error? | **yes** | Stable-Baselines3: clipped error alone |
-# | which KL is logged? | $r - 1 - \ln r$, never negative | TRL: half the squared log-ratio |
+# | which KL is logged? | $r - 1 - \ln r$, never negative (up to rounding) | TRL: half the squared log-ratio |
 # | entropy | in nats, ≥ 0, and *subtracted* from the loss | |
 # | advantages are normalised over | the **whole minibatch** (ddof 1, eps 1e-8), in `loss` and nowhere else | |
 # | what stops the bootstrap? | only `terminated`; a time limit does not | many: any end |
@@ -121,7 +121,8 @@ from torch import Tensor, nn
 #
 # The minus makes it a loss. `adv` is used as given: normalising is not this function's affair. Only `logp` is trained,
 # so `old_logp` and `adv` receive no gradient even if they ask for one (`requires_grad`). With $\epsilon = 0$ the fence
-# has no width, and the loss is $-\text{mean} \min(r \hat A, \hat A)$.
+# has no width, and the loss is $-\text{mean} \min(r \hat A, \hat A)$. Exactly on the fence there are two slopes to choose
+# from, so only the value is asked there; the same holds for the critic's fence below.
 
 
 # %% task="clipped_surrogate" points=4 minutes=20
@@ -396,7 +397,9 @@ def test_same_as_categorical(student):
 #
 # The plain estimate is the mean of $-\ln r$. It is right on average, but noisy and often negative. Since $r$ has
 # mean 1 under the old policy, adding $r - 1$ changes nothing on average; and since $\ln r \le r - 1$, no sample is
-# negative any more. (The reading page calls the plain one k1, TRL's $\tfrac12 (\ln r)^2$ k2, and this one k3.)
+# negative any more, up to rounding: near $r = 1$ it is a small difference, and in float32 the formula may give
+# $-10^{-8}$. Take it as it stands. (The reading page calls the plain one k1, TRL's $\tfrac12 (\ln r)^2$ k2, and this
+# one k3.)
 #
 # **By hand.** The ratios 0.5, 1, 1.5, 1.5 give $0.1931, 0, 0.0945, 0.0945$, with mean 0.0956. It is a diagnostic: what
 # comes back carries no gradient.
@@ -546,7 +549,7 @@ def test_no_samples_no_batches(student):
 # |---|---|---|
 # | `log_probs(obs)` | (..., obs_dim) | (..., A), differentiable: log-probabilities of all actions |
 # | `value(obs)` | (..., obs_dim) | (...), differentiable: one number a state, no axis of size one left |
-# | `act(obs)` | (N, obs_dim) | (N,) int64: the likeliest action, always the same one |
+# | `act(obs)` | (N, obs_dim) | (N,) int64: the likeliest action, always the same one (of equals, any) |
 # | `sample(obs, generator)` | (N, obs_dim) | actions (N,) int64, their log-probabilities (N,), values (N,); no gradient |
 # | `loss(batch, ...)` | a dict, below | scalar tensor, dict of floats |
 #
@@ -558,7 +561,10 @@ def test_no_samples_no_batches(student):
 # $$L = L_\text{surrogate} + c_v L_\text{value} - c_e H$$
 #
 # `batch` holds `obs` (M, obs_dim), `actions`, `old_logp`, `adv`, `targets` and `old_values`, each (M,); or all of them
-# with (T, N) in the place of M, which gives the same as the flattened batch. `adv` is first normalised over *all* of the batch:
+# with (T, N) in the place of M, which gives the same as the flattened batch. All of it is data: only the agent's weights
+# are trained, and nothing in `batch` asks for a gradient. Its shapes fit; whether `loss` would refuse others is not asked.
+#
+# `adv` is first normalised over *all* of the batch:
 # $(\hat A - \text{mean}) / (\text{std} + 10^{-8})$, std with ddof 1, unless `normalize=False`. (A single sample has
 # no spread: leave it as it is.) The value loss is $\tfrac12\,\text{mean}\,(V - R)^2$; with `clip_value=True`
 # it is your `clipped_value_loss` with eps = `clip`, and only then is `old_values` read: it may be missing otherwise.
@@ -792,8 +798,8 @@ def test_act_is_greedy(student):
 # 3. **Learn.** $K$ epochs; in each, all $T \cdot N$ samples once, in minibatches: `loss`, backward, limit the gradient's
 #    norm, Adam.
 #
-# `env_fn()` gives a fresh `gymnasium.Env` with a flat Box of float32 as observations and Discrete actions (perhaps only
-# one). Make the vector yourself:
+# `env_fn()` gives a fresh `gymnasium.Env` with a flat Box of float32 as observations and Discrete actions 0 … A − 1
+# (perhaps only one). Make the vector yourself, and close it at the end:
 #
 # ```python
 # envs = SyncVectorEnv([env_fn] * N, autoreset_mode=AutoresetMode.SAME_STEP)
@@ -801,20 +807,24 @@ def test_act_is_greedy(student):
 #
 # In this mode an environment that ends is reset within the same step. The observation that `step` returns is then the
 # *next episode's first*; the true last one waits in `infos`, and your `true_next_obs` knows where. Act on the former,
-# bootstrap from the latter. (Gymnasium's default, `NEXT_STEP`, inserts rows that are no transitions, which you would have to drop.)
+# bootstrap from the latter. (Gymnasium's default, `NEXT_STEP`, inserts rows that are no transitions, which you would have
+# to drop.) The vector's rewards are float64 and your critic's values float32: make the rewards float32 before `gae`.
 #
 # **The budget.** `steps` counts single environment steps: one step of a vector of 8 costs 8. Never take more than `steps` in
-# all, also where `steps` is no multiple of a rollout: shorten the last rollout, or stop. Resets are free.
+# all, also where `steps` is no multiple of a rollout: shorten the last rollout, or stop. Resets are free. Where `steps` is
+# too small for any rollout, a new agent comes back as it is.
 #
 # **The seed** fixes everything: weights, draws, orders, environments (`envs.reset(seed=seed)`). Two calls with one seed
-# give agents that answer identically, whatever was drawn elsewhere before.
+# give agents that answer identically, whatever was drawn elsewhere before. You may seed torch's global generator for it.
 #
 # **`on_update`**, if given, is called as `on_update(agent)` after each update (one rollout and its epochs): this is how
-# a curve is drawn. It looks at the agent and must not disturb the training.
+# a curve is drawn. It only asks `act`, and draws nothing itself: that it does not disturb the training is its caller's duty.
 #
-# **What is known to work**, for everything below: 8 environments × 128 steps, 8 epochs, minibatches of 256, Adam with
-# learning rate 2.5e-3 falling linearly to 0 and eps 1e-5, $\lambda = 0.95$, clip 0.2, no entropy bonus, gradient norm at
-# most 0.5. Ask the networks for whole batches: one call for the values of all next observations of a rollout, not $T$.
+# **What is known to work**, for everything below: 8 environments × 128 steps, 8 epochs, minibatches of 256, one Adam for
+# both networks with eps 1e-5, $\lambda = 0.95$, clip 0.2, no entropy bonus, one gradient norm over both networks of at most
+# 0.5. The learning rate of an update is $0.0025\,(1 - \text{taken} / \text{steps})$, where `taken` counts the environment
+# steps before its rollout: it begins at 0.0025 and falls linearly towards 0. Ask the networks for whole batches: one call
+# for the values of all next observations of a rollout, not $T$.
 #
 # ## Six worlds that ask one question each
 #
@@ -841,8 +851,11 @@ def test_act_is_greedy(student):
 #
 # The grader holds the environments: it counts every step, and it shows CartPole in disguise. Observations are permuted,
 # signed and scaled, actions are renamed, anew for each run. A policy that learns from what it sees does not notice; one that
-# was written by hand or trained elsewhere is of no use. Training takes the better part of a minute, so it waits until
-# everything before it holds.
+# was written by hand or trained elsewhere is of no use.
+#
+# **What it costs.** The pole may take 120 CPU-seconds, in practice too; `clock` and the practice worlds may take 60, the
+# other trainings 40. Our solution takes 2 to 7 for a world and 16 to 22 for a pole. So a whole check, practice included,
+# trains for about a minute and a half, longer on a slow machine; it waits until everything before it holds.
 
 
 # %% task="train_ppo" points=8 minutes=75 needs="clipped_surrogate, entropy_bonus, approx_kl, minibatches, PPOAgent"
