@@ -57,7 +57,7 @@
 # | the mean over microbatches | over all counted **tokens** | means of means |
 # | in place | `adamw_step` and `clip_grad_norm` change what they are given; nothing else does | |
 # | dtype | what comes in goes out: float32 to float32, float64 to float64 | |
-# | bad input | is refused: raise `ValueError` and say what is wrong | |
+# | bad input | is refused: raise `ValueError` and say what is wrong; an error that torch itself raises will do | |
 #
 # Letters: $B$ rows of a batch, $V$ classes (the vocabulary, later on), $b$ and $t$ rows and tokens of a microbatch.
 # Targets are int64; a target that does not count is -100 unless you are told otherwise.
@@ -238,10 +238,11 @@ def test_same_as_torch_log_softmax(student, dim):
 # **By hand.** Logits $(0, \ln 3)$, $(0, \ln 3)$, $(5, 7)$ with targets $1$, $0$, $-100$. The first two rows give their
 # targets $\tfrac34$ and $\tfrac14$; the third does not count. The loss is $\tfrac12(\ln \tfrac43 + \ln 4) = 0.8370$.
 #
-# **The edges.** An ignored row gets a gradient of exactly zero, whatever stands in it (padding may hold infinities). If no
-# row counts (or there is none) the loss is 0.0 and its gradient is zero everywhere: a batch of padding teaches nothing.
-# `ignore_index` may be any whole number, also a class. A target that is neither `ignore_index` nor in 0 … V-1 is refused. So are logits that are not (B, V) and targets
-# that are not (B,): a column (B, 1) is not a row.
+# **The edges.** An ignored row gets a gradient of exactly zero, whatever stands in it (padding may hold infinities). If
+# no row counts (or there is none) the loss is 0.0 and its gradient is zero everywhere: a batch of padding teaches
+# nothing. `backward()` is called on this 0.0 too, so it must still depend on the logits. `ignore_index` may be any
+# whole number, also a class. A target that is neither `ignore_index` nor in 0 … V-1 is refused. So are logits that are
+# not (B, V) and targets that are not (B,): a column (B, 1) is not a row.
 
 
 # %% task="cross_entropy" points=3 minutes=15
@@ -471,9 +472,9 @@ def test_same_as_torch_adamw(student):
 # **By hand.** warmup 4, total 12, peak 1, floor 0.2: step 0 has rate 0, step 2 has 0.5, step 4 the peak. Step 8 is half
 # way down: 0.6. Step 12 and all later ones have 0.2.
 #
-# **The edges.** The warm-up starts at 0, not at the floor. `warmup = 0` starts at the peak. With `warmup = total` there is no
-# cosine: the rate climbs, and from `total` on it is the floor. A negative step is refused, and so is a warm-up longer than
-# `total`.
+# **The edges.** The warm-up starts at 0, not at the floor. `warmup = 0` starts at the peak (unless `total` is 0 as
+# well: then all is floor). With `warmup = total` there is no cosine: the rate climbs, and from `total` on it is the
+# floor. A negative step is refused, and so is a warm-up longer than `total`.
 
 
 # %% task="cosine_schedule" points=2 minutes=10
@@ -564,8 +565,8 @@ def test_same_as_torch_cosine_annealing(student):
 # by $1/5.000001$; with `max_norm=10` nothing changes, not a single bit. Both times the answer is 5, the norm *before*
 # clipping: that is what you want to see in a log.
 #
-# **The edges.** Change the tensors themselves, do not put new ones into the list. None is skipped. Without any gradient
-# (an empty list, or nothing but None) the norm is 0. A `max_norm` of zero or less is refused.
+# **The edges.** Change the tensors themselves, do not put new ones into the list. An entry that is None is passed over.
+# Without any gradient (an empty list, or nothing but None) the norm is 0. A `max_norm` of zero or less is refused.
 
 
 # %% task="clip_grad_norm" points=2 minutes=10
@@ -673,8 +674,9 @@ def test_same_as_torch_clip_grad_norm(student, max_norm):
 # `backward()` before the next begins, so that only one graph is alive at a time. Then one `optimizer.step()`. Return the
 # loss as a Python float.
 #
-# **The edge.** If no token counts (or there are no microbatches), return 0.0 and do not step: an optimiser moves weights
-# even where the gradient is zero.
+# **The edges.** If no token counts (or there are no microbatches), return 0.0 and do not step: an optimiser moves weights
+# even where the gradient is zero. What stands in `.grad` afterwards, and whether the model was asked at all, is then up to
+# you; so is whether a single microbatch in which nothing counts goes through the model.
 
 
 # %% task="accumulated_step" points=4 minutes=20 needs="cross_entropy"
@@ -767,8 +769,18 @@ def test_same_as_one_big_batch(student):
 # y are left as they were. If `on_update` is given, call `on_update(model)` after each optimiser step: the grader draws your
 # curve with it, and you can too.
 #
+# **Small numbers.** Some tests train for three to thirteen steps, on 20 to 40 points: a warm-up or a batch that takes
+# more for granted fails there.
+#
 # **The graded run.** 1000 points, 1000 optimiser steps, and then 2000 fresh points: at least 97% of them must be right.
-# Our own loop gets 99% and needs about two seconds. A single straight line gets 61%.
+# Our own loop gets 99% and needs about two seconds; you have 60 seconds of processor time. A single straight line gets 62%.
+# Try it before you hand it in:
+#
+# ```python
+# model = train_classifier(*spirals(1000, seed=1), steps=1000).eval()
+# x, y = spirals(2000, seed=2)
+# print((model(x).argmax(dim=1) == y).float().mean())
+# ```
 
 
 # %% task="train_classifier" points=4 minutes=25 needs="cross_entropy, adamw_step"
@@ -806,8 +818,9 @@ def train_classifier(
 #    each step, from a generator of your own. If the accuracy stays below a half, ask in which direction you walk; if it
 #    stays near 90%, whether every step sees new points.
 # 3. After `torch.manual_seed(seed)`: `nn.Linear(2, 64)`, two times `nn.Linear(64, 64)` and `nn.Linear(64, 2)`, with an
-#    `nn.ReLU()` between neighbours. Each step: 32 random rows, `cross_entropy`, gradients by `torch.autograd.grad(loss, params)`, clipped to norm 1, and
-#    `adamw_step` with a rate that warms up for 50 steps to 0.01 and then falls along the cosine.
+#    `nn.ReLU()` between neighbours. Each step: 32 random rows, `cross_entropy`, gradients by
+#    `torch.autograd.grad(loss, params)`, clipped to norm 1, and `adamw_step` with a rate that warms up for 50 steps (or
+#    for all of them, where `steps` is less) to 0.01 and then falls along the cosine.
 
 
 # %% tests="train_classifier"

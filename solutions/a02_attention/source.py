@@ -50,7 +50,7 @@
 # | what does the cache hold? | keys **already rotated**, and values | |
 # | dtype | what comes in goes out: float32 to float32, float64 to float64 | |
 # | inputs | are never changed in place | |
-# | bad input | is refused: raise `ValueError` and say what is wrong | |
+# | bad input | is refused: raise `ValueError` and say what is wrong; an error that torch itself raises will do | |
 #
 # Letters: $B$ batch, $T$ tokens ($T_q$ queries, $T_k$ keys), $D$ model width, $H$ heads, $d = D/H$ head size, $d_v$
 # size of a value.
@@ -536,7 +536,7 @@ def test_same_as_llama_in_transformers(student):
 # - Keep `n_heads` and `rope_base` as attributes: the last task asks the module for them.
 # - With a `rope_base`, queries and keys of every head are rotated at `positions` (by default 0, 1, …, T − 1); without
 #   one, positions do nothing.
-# - The mask may be one for all, (T, T), or one for each text, (B, T, T).
+# - The mask may be one for all, (T, T), or one for each text, (B, T, T). One for another number of tokens is refused.
 #
 # **By hand.** $D = 2$, $H = 2$, so $d = 1$ and nothing to divide by; all four matrices are the identity. Two tokens,
 # $x = \begin{pmatrix} 0 & 1 \\ 1 & 0 \end{pmatrix}$. Head 0 sees the column $(0, 1)$: token 0 has query 0, equal
@@ -769,6 +769,9 @@ def test_three_heads_cannot_share_ten_features(student):
 # | the old cache | still has length 3, and still the same numbers |
 #
 # The last line matters: one prompt is often continued in several ways, each from the same cache.
+#
+# **The edges.** A cache of length 0 is the same as none. A chunk of no tokens gives y of shape (B, 0, D) and a cache as long as
+# the old one, also at the very start. A cache for another number of texts than x is refused.
 
 
 # %% task="attention_with_cache" points=5 minutes=30 needs="causal_mask, attention, rope, MultiHeadAttention"
