@@ -200,13 +200,17 @@ def check_names(rows: Sequence[RunRow], bank: Sequence[Mistake]) -> list[str]:
 
 
 def _band(curves: Sequence[Any]) -> list[list[float]]:
-    """Lowest and highest over the seeds, at the places where the first run was measured."""
+    """Lowest and highest over the seeds, at the places where the longest run was measured.
+
+    A run that ended earlier says nothing of what comes after its end: there the others make the band.
+    """
     drawn = [curve for curve in curves if curve]
     if not drawn:
         return []
-    places = [used for used, _ in drawn[0]]
-    values = np.array([np.interp(places, [u for u, _ in curve], [v for _, v in curve]) for curve in drawn])
-    return [
-        [used, float(low), float(high)]
-        for used, low, high in zip(places, values.min(axis=0), values.max(axis=0), strict=True)
-    ]
+    places = [used for used, _ in max(drawn, key=lambda curve: curve[-1][0])]
+    band = []
+    for place in places:
+        there = [curve for curve in drawn if place <= curve[-1][0]]
+        values = [float(np.interp(place, [u for u, _ in curve], [v for _, v in curve])) for curve in there]
+        band.append([place, min(values), max(values)])
+    return band

@@ -60,7 +60,7 @@ class WatchScreen:
 
     def last(self) -> RenderableType:
         """What is left behind on the usual screen: the last verdict, if it is of what is saved."""
-        return Text() if self.old else self._body()
+        return Text() if self.old else self._body(watching=False)
 
     # ------------------------------------------------------------------------------------------------------- checking
 
@@ -147,14 +147,16 @@ class WatchScreen:
         scene = Scene(self._body(), shown, self.says, keys, self.old)
         self.terminal.draw(lines(scene, min(width, show.WIDEST), height, self.color, show.symbols()))
 
-    def _body(self) -> RenderableType:
+    def _body(self, watching: bool = True) -> RenderableType:
+        """watching: whether it stands above the keys, rather than being left behind."""
         if self.refused is not None:
             return refusal(self.refused, show.symbols())
         if self.standing is None:
             tasks = plural(len(self.watch.assignment.tasks), "task")
             return Text(f"{self.watch.assignment.short}  {self.watch.assignment.title}: {tasks}", style="bold")
         at = self.standing
-        return screen(at.report, at.assignment, self.watch.progress, task=at.task, symbols=show.symbols())
+        progress, symbols = self.watch.progress, show.symbols()
+        return screen(at.report, at.assignment, progress, task=at.task, symbols=symbols, watching=watching)
 
 
 def run(watch: Watch) -> None:

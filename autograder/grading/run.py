@@ -29,7 +29,7 @@ from autograder.testing.student import Student
 NUMERIC = ""
 """Stands for all tests of a task that are no graded runs."""
 
-NOT_ON_SAVE = "Training does not run on each save: ask for it with autograder check."
+NOT_ON_SAVE = "Training does not run on each save: press t in watch, or run autograder check."
 
 TIMEOUTS = 2
 """After so many tests of a task ran out of time, its other tests are not waited for."""
@@ -77,7 +77,7 @@ def grade(
     cases = [case for case in material.cases if task is None or case.task == task.name]
     if material.author:  # practice runs are for a kit: here the hidden ones train, and twice would be once too often
         cases = [case for case in cases if case.hidden or not case.graded_run]
-    earlier = earlier_modules(course, assignment, material.author)
+    earlier = earlier_modules(course, assignment, material.author, submission.text)
     run = _Run(transport, submission, material, earlier, student, course.title)
     run.training, run.kept = training, kept
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -137,7 +137,8 @@ class _Run:
         self.secret = secret
         self.training = True
         self.kept: Sequence[Report | None] = ()
-        self.notes: list[str] = list(earlier.notes)
+        self.earlier = earlier
+        self.notes: list[str] = []
         self._broken: Verdict | None = None
         self._timeouts: dict[str, int] = {}
         self._whole: set[str] = set()
@@ -184,7 +185,7 @@ class _Run:
             started=started,
             cpu_seconds=round(sum(result.cpu_seconds for result in known), 3),
             hidden_elsewhere=0 if self.material.author else sum(t.hidden_tests for t in assignment.tasks),
-            notes=tuple(self.notes),
+            notes=(*self.earlier.notes(known), *self.notes),
             complete=complete,
         )
 

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autograder.course import Assignment, Course, Task
-from autograder.errors import CourseError
+from autograder.errors import AutograderError, CourseError
+from autograder.grading.outline import written
+from autograder.grading.submission import Form, read_submission
 from autograder.report import NOT_WRITTEN, Report, TaskResult
 
-Kind = Literal["start", "write", "mend", "ours", "done", "empty"]
+Kind = Literal["start", "write", "check", "mend", "ours", "done", "empty"]
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """kind: start (nothing written yet) · write (the next task) · mend (a task that fails) · ours (a test broke)
-    · done (all passed) · empty (the course has no assignment)."""
+    """kind: start (nothing written yet) · write (the next task) · check (what is written and was not checked)
+    · mend (a task that fails) · ours (a test broke) · done (all passed) · empty (the course has no assignment)."""
 
     kind: Kind
     sentence: str
@@ -66,10 +68,25 @@ def step_in(assignment: Assignment, report: Report | None) -> NextStep:
 
 
 def write_step(assignment: Assignment, task: Task, report: Report | None) -> NextStep:
-    """Write this task, then check."""
+    """Write this task, then check; or only check, where it is written already and no report knows."""
+    if _unchecked(assignment, task, report):
+        sentence = f"Check {task.name}: it is written in {_file(assignment, report)}, and was not checked yet."
+        return NextStep("check", sentence, f"autograder check {assignment.short}.{task.name}", assignment.id, task.name)
     sentence = f"Write {task.name} ({task.minutes} min) in {_file(assignment, report)}, then"
     kind: Kind = "write" if _begun(report) else "start"
     return NextStep(kind, sentence, f"autograder check {assignment.short}", assignment.id, task.name)
+
+
+def _unchecked(assignment: Assignment, task: Task, report: Report | None) -> bool:
+    """Whether the task is written in the student's file as it is now, which its tests have not seen."""
+    form: Form | None = None if report is None else "ipynb" if report.submission.startswith("ipynb:") else "py"
+    try:
+        submission = read_submission(assignment, form)
+    except AutograderError:
+        return False
+    tests = [test for test in report.tests if test.task == task.name] if report is not None else []
+    seen = any(test.submission == submission.sha256 for test in tests)
+    return not seen and written(submission.text, task.name)
 
 
 def focus_of(assignment: Assignment, report: Report | None) -> tuple[Task, TaskResult | None] | None:

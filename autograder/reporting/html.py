@@ -15,10 +15,10 @@ from autograder.learner.next_step import cannot_load, tried
 from autograder.learner.progress import Progress
 from autograder.report import Report, TaskResult
 from autograder.reporting import html_tests as parts
-from autograder.reporting.html_tests import earned, state
+from autograder.reporting.html_tests import state
 from autograder.reporting.markup import Markup, element, ours
 from autograder.reporting.style import points, state_of
-from autograder.reporting.words import first_failing, focus_in, mistake_of, score, summary, what_next
+from autograder.reporting.words import first_failing, focus_in, mistake_of, part_of, score, summary, what_next, worth
 
 MARK = '<meta name="generator" content="autograder report'
 """Stands in the head of every page that we wrote: only such a file is written over."""
@@ -53,12 +53,13 @@ def fragment(report: Report, assignment: Assignment, progress: Progress, task: s
     focus = focus_in(assignment, report, task)
     board = parts.board(report, _needs(assignment), linked=False)
     asked = next((result for result in report.by_task() if result.name == task), None)
+    part = part_of(report, assignment, task)
     return _piece(
-        _head(report, assignment, "h3"),
+        _head(part, assignment, "h3", summary(assignment, report, task)),
         _focused(focus, report, progress) if focus else None,
         _passed(asked, report, progress) if asked and asked.done else None,
         _next(report, assignment, progress, task, focus),
-        parts.noted(report),
+        parts.noted(part),
         element("details", element("summary", "All tasks"), board) if task else board,
         element("details", element("summary", "How it was run"), parts.conditions(report)),
     )
@@ -93,7 +94,7 @@ def _whole(report: Report, assignment: Assignment, progress: Progress) -> list[M
     return [
         element(
             "header",
-            _head(report, assignment, "h1"),
+            _head(report, assignment, "h1", summary(assignment, report)),
             parts.broken(report),
             _next(report, assignment, progress, None, focus_in(assignment, report)),
             parts.noted(report),
@@ -112,7 +113,7 @@ def _needs(assignment: Assignment) -> dict[str, tuple[str, ...]]:
     return {task.name: task.needs for task in assignment.tasks}
 
 
-def _head(report: Report, assignment: Assignment, level: str) -> Markup:
+def _head(report: Report, assignment: Assignment, level: str, said: str) -> Markup:
     """Whose report it is of what, the score, and the whole in one sentence."""
     what = "Report" if report.student in ("", "local") else f"Report for {report.student}"
     over = f"{what} · {assignment.short}" if level == "h1" else assignment.short
@@ -124,7 +125,7 @@ def _head(report: Report, assignment: Assignment, level: str) -> Markup:
         element("div", element("p", over, class_="over"), element(level, report.title), class_="titles"),
         element("div", shown, element("p", unknown, class_="quiet") if unknown else None),
         parts.strip(report),
-        element("p", summary(assignment, report), class_="summary"),
+        element("p", said, class_="summary"),
         class_="head",
     )
 
@@ -138,7 +139,7 @@ def _next(
 
 def _task(place: int, result: TaskResult, report: Report, progress: Progress) -> Markup:
     heading = element("h3", result.title, " ", parts.called(result), id=f"task-{place}")
-    line = element("p", state(state_of(result)), element("span", f"{earned(result, report)} points"), class_="standing")
+    line = element("p", state(state_of(result)), element("span", f"{worth(result, report)} points"), class_="standing")
     listed = parts.tests(result, report, progress)
     return element("section", heading, line, listed, class_="task", aria_labelledby=f"task-{place}")
 

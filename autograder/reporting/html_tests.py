@@ -11,7 +11,7 @@ from autograder.report import NOT_WRITTEN, Figure, Recognised, Report, TaskResul
 from autograder.reporting.html_curves import charts, number
 from autograder.reporting.markup import Markup, element, joined
 from autograder.reporting.style import plural, points, state_of
-from autograder.reporting.words import Suggestion, how_it_stands, notes
+from autograder.reporting.words import Suggestion, how_it_stands, notes, worth
 
 WORDS = {  # states that are no outcome; their words say all there is to say
     "unwritten": "not written",
@@ -49,12 +49,6 @@ def state_of_test(test: TestResult) -> str:
     return "unwritten" if test.reason == NOT_WRITTEN else test.outcome
 
 
-def earned(result: TaskResult, report: Report) -> str:
-    """ "2 / 4"; where hidden tests are elsewhere, what is earned is not known."""
-    got = "?" if report.hidden_elsewhere else points(result.points)
-    return f"{got} / {points(result.max_points)}"
-
-
 def board(report: Report, needs: dict[str, tuple[str, ...]], *, linked: bool) -> Markup:
     """A line for each task; `linked` leads to its section, on a page that has them."""
     results = report.by_task()
@@ -67,7 +61,7 @@ def board(report: Report, needs: dict[str, tuple[str, ...]], *, linked: bool) ->
         said = element("span", called(result), None if name in WORDS else how_it_stands(result, name, waits))
         stands = element("span", state(name), " ", said, class_="stands")
         head = element("th", element("span", title, class_="title"), stands, scope="row")
-        rows.append(element("tr", head, element("td", earned(result, report))))
+        rows.append(element("tr", head, element("td", worth(result, report))))
     titles = [element("th", title, scope="col") for title in ("Task", "Points")]
     body = element("tbody", *rows)
     caption = element("caption", "The tasks, their state and their points", class_="unseen")

@@ -16,13 +16,17 @@ from autograder.report import Report, TaskResult, TestResult
 from autograder.reporting.style import UNICODE, Capped, Symbols, bar, clean, heading, plural, points, state_of
 from autograder.reporting.words import (
     Suggestion,
+    all_practice,
     first_failing,
     focus_in,
     how_it_stands,
     mistake_of,
     notes,
+    part_of,
     score,
     what_next,
+    while_watching,
+    worth,
 )
 
 MOST_TASKS = 10
@@ -34,14 +38,16 @@ def board(
 ) -> RenderableType:
     """Months, assignments, tasks, points, and what to do next."""
     step = next_step(course, reports)
-    width = max((2 * len(points(a.points)) + 3 for a in course), default=0)
+    stands = {a.id: _earned_of(a, reports.get(a.id), _in_kit(reports.values())) for a in course}
+    width = max(map(len, stands.values()), default=0)
     parts: list[RenderableType] = [heading(course.title, _points_of(course, reports)), ""]
     for month in course.months:
         parts.append(Text(f"{_spoken(month.id)} {symbols.dot} {clean(month.title)}", style="dim"))
         for name in month.assignments:
             assignment = course.assignment(name)
             report = reports.get(assignment.id)
-            parts.append(_assignment_line(assignment, report, assignment.id in stale, width, symbols))
+            earned = stands[assignment.id].rjust(width)
+            parts.append(_assignment_line(assignment, report, assignment.id in stale, earned, symbols))
             if len(course.assignments) <= 2 or assignment.id == step.assignment:
                 parts.append(_task_table(assignment, report, symbols, indent=5))
         parts.append("")
@@ -55,24 +61,28 @@ def screen(
     *,
     task: str | None = None,
     symbols: Symbols = UNICODE,
+    watching: bool = False,
 ) -> RenderableType:
     """One check: what passed, the first thing to fix, what it looks like, and what to do next.
 
-    Of a check that still goes on, what is known: no score, and nothing of what comes next.
+    Of a check of one task the score and the notes are those of that task. Of a check that still goes on, what is
+    known: no score, and nothing of what comes next. watching: each save is checked, so no command has to be typed.
     """
-    head = f"{assignment.short}  {report.title}"
-    earned = score(report) if report.complete else f"{symbols.ellipsis} of {points(report.max_points)} points"
+    head = f"{assignment.short}.{task}" if task else f"{assignment.short}  {report.title}"
+    asked = part_of(report, assignment, task)
+    earned = score(asked) if report.complete else f"{symbols.ellipsis} of {points(asked.max_points)} points"
     parts: list[RenderableType] = [heading(head, earned), ""]
     parts.append(_task_table(assignment, report, symbols, indent=2))
     focus = focus_in(assignment, report, task)
     if focus is None:
-        parts += ["", *_all_done(report, task, symbols)]
+        parts += ["", *_all_done(asked, task)]
     elif tried(focus):
         parts += ["", *_first_to_fix(focus, report, progress, symbols)]
     if not report.complete:
         return Group(*parts)
-    parts += [*_notes(report, symbols), ""]
-    return Group(*parts, *(_suggested(step, symbols) for step in what_next(assignment, report, progress, focus, task)))
+    parts += [*_notes(asked, symbols), ""]
+    steps = what_next(assignment, report, progress, focus, task)
+    return Group(*parts, *(_suggested(while_watching(step) if watching else step, symbols) for step in steps))
 
 
 def _spoken(month: str) -> str:
@@ -81,12 +91,26 @@ def _spoken(month: str) -> str:
 
 
 def _points_of(course: Course, reports: Mapping[str, Report]) -> str:
-    known = [report for report in reports.values() if not report.hidden_elsewhere]
-    return f"{points(sum(report.points for report in known))} of {points(course.points)} points"
+    if _in_kit(reports.values()):
+        results = [result for assignment in course for result in _results(assignment, reports.get(assignment.id))]
+        return f"{sum(result.done for result in results)} of {plural(len(results), 'task')}"
+    return f"{points(sum(report.points for report in reports.values()))} of {points(course.points)} points"
+
+
+def _in_kit(reports: Collection[Report]) -> bool:
+    """Whether hidden tests are elsewhere: then tasks are counted, since nobody here knows the points."""
+    return any(report.hidden_elsewhere for report in reports)
+
+
+def _earned_of(assignment: Assignment, report: Report | None, in_kit: bool) -> str:
+    if in_kit:
+        results = _results(assignment, report)
+        return f"{sum(result.done for result in results)} / {plural(len(results), 'task')}"
+    return f"{points(report.points) if report else 0} / {points(assignment.points)}"
 
 
 def _assignment_line(
-    assignment: Assignment, report: Report | None, edited: bool, width: int, symbols: Symbols
+    assignment: Assignment, report: Report | None, edited: bool, earned: str, symbols: Symbols
 ) -> Table:
     line = Table.grid(expand=True, padding=(0, 2, 0, 0))
     line.add_column(no_wrap=True)
@@ -101,9 +125,7 @@ def _assignment_line(
     title = Text(clean(assignment.title))
     if edited:
         title.append("\nedited since the last check", style="dim")
-    earned = points(report.points) if report and not report.hidden_elsewhere else "0" if report is None else "?"
-    worth = f"{earned} / {points(assignment.points)}".rjust(width)
-    line.add_row(Text(assignment.short), title, bar(share, symbols), Text(worth))
+    line.add_row(Text(assignment.short), title, bar(share, symbols), Text(earned))
     return line
 
 
@@ -126,12 +148,11 @@ def _task_table(assignment: Assignment, report: Report | None, symbols: Symbols,
         if together and result.done:
             continue
         state = state_of(result)
-        earned = "?" if report is not None and report.hidden_elsewhere else points(result.points)
         quiet = "dim" if state in ("unwritten", "unknown") else ""
-        worth = Text(f"{earned} / {points(result.max_points)}", style=quiet)
+        earned = Text(worth(result, report), style=quiet)
         waits = [name for name in assignment.task(result.name).needs if name not in done]
         said = "the file cannot be loaded" if report and cannot_load(report) else how_it_stands(result, state, waits)
-        table.add_row(margin, symbols.of(state), Text(result.name), worth, Text(said, style="dim"))
+        table.add_row(margin, symbols.of(state), Text(result.name), earned, Text(said, style="dim"))
     if together:
         table.add_row(margin, symbols.of("passed"), Text(f"{len(done)} more pass", style="dim"), "", "")
     return table
@@ -174,11 +195,11 @@ def _tail(output: str, lines: int) -> str:
     return "\n".join(kept[-lines:])
 
 
-def _all_done(report: Report, task: str | None, symbols: Symbols) -> list[RenderableType]:
+def _all_done(report: Report, task: str | None) -> list[RenderableType]:
     if task is not None:
         return [Text(f"{task} passes.", style="bold")]
     if report.hidden_elsewhere:
-        return [Text("Every practice test passes.", style="bold")]
+        return [Text(all_practice(report), style="bold")]
     return [Text(f"All {plural(len(report.tasks), 'task')} pass.", style="bold")]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from autograder.course import Assignment
 from autograder.learner.next_step import cannot_load, focus_of, step_in, tried, write_step
@@ -20,12 +22,39 @@ class Suggestion:
     sentence: str = ""
 
 
+def part_of(report: Report, assignment: Assignment, task: str | None) -> Report:
+    """What a report says of one task; of all, where none is named."""
+    if task is None:
+        return report
+    return replace(
+        report,
+        tests=tuple(test for test in report.tests if test.task == task),
+        tasks=tuple(known for known in report.tasks if known["name"] == task),
+        hidden_elsewhere=assignment.task(task).hidden_tests if report.hidden_elsewhere else 0,
+    )
+
+
 def score(report: Report) -> str:
-    """The points; where hidden tests are elsewhere, the practice tests that pass."""
+    """The points; where hidden tests are elsewhere, the practice tests that pass, of all that there are."""
     if report.hidden_elsewhere:
-        ran = [test for test in report.tests if test.outcome != "skipped"]
-        return f"{sum(test.outcome == 'passed' for test in ran)} of {plural(len(ran), 'practice test')}"
+        passed = sum(test.outcome == "passed" for test in report.tests)
+        skipped = sum(test.outcome == "skipped" for test in report.tests)
+        counted = f"{passed} of {plural(len(report.tests), 'practice test')}"
+        return f"{counted}, {skipped} skipped" if skipped else counted
     return f"{points(report.points)} of {points(report.max_points)} points"
+
+
+def worth(result: TaskResult, report: Report | None) -> str:
+    """ "2 / 4"; where hidden tests are elsewhere, what is earned is not known, and only the worth is said."""
+    if report is not None and report.hidden_elsewhere:
+        return f"worth {points(result.max_points)}"
+    return f"{points(result.points)} / {points(result.max_points)}"
+
+
+def all_practice(report: Report) -> str:
+    """That nothing which ran failed, said of no more than ran."""
+    ran = " that ran" if any(test.outcome == "skipped" for test in report.tests) else ""
+    return f"Every practice test{ran} passes."
 
 
 def how_it_stands(result: TaskResult, state: str, waits: list[str]) -> str:
@@ -42,18 +71,24 @@ def how_it_stands(result: TaskResult, state: str, waits: list[str]) -> str:
     return fixed.get(state) or f"{good} of {plural(len(ran), 'test')} pass" + ("es" if len(ran) == 1 else "")
 
 
-def summary(assignment: Assignment, report: Report) -> str:
-    """The whole report in one sentence."""
+def summary(assignment: Assignment, report: Report, task: str | None = None) -> str:
+    """The whole report, or how one task stands, in one sentence."""
     results = report.by_task()
+    if task is not None and not cannot_load(report):
+        asked = next(result for result in results if result.name == task)
+        if asked.done:
+            return f"{task} passes."
+        return f"{task} does not pass yet." if tried(asked) else f"{task} is not written yet."
     done = sum(result.done for result in results)
     focus = focus_of(assignment, report)
     if cannot_load(report):
         return "The file cannot be loaded, so nothing else could be tested."
     if focus is None or done == len(results):
-        return "Every practice test passes." if report.hidden_elsewhere else f"All {plural(len(results), 'task')} pass."
-    if not any(tried(result) for result in results if result.tests):
+        return all_practice(report) if report.hidden_elsewhere else f"All {plural(len(results), 'task')} pass."
+    to_check = step_in(assignment, report).kind == "check"
+    if not to_check and not any(tried(result) for result in results if result.tests):
         return "Nothing is written yet."
-    verb = "mend" if focus[1] is not None and tried(focus[1]) else "write"
+    verb = "check" if to_check else "mend" if focus[1] is not None and tried(focus[1]) else "write"
     if not done:
         return f"No task passes yet; {verb} {focus[0].name} first."
     return f"{done} of {plural(len(results), 'task')} {'passes' if done == 1 else 'pass'}; {verb} {focus[0].name} next."
@@ -64,11 +99,22 @@ def notes(report: Report) -> list[str]:
     said = list(report.notes)
     if report.hidden_elsewhere:
         said.append(f"{plural(report.hidden_elsewhere, 'hidden test')} will also count; they are not on this machine.")
-    skipped = sorted({test.reason for test in report.tests if test.outcome == "skipped"})
+    skipped = [test for test in report.tests if test.outcome == "skipped"]
     if skipped:
-        count = sum(test.outcome == "skipped" for test in report.tests)
-        said.append(f"{plural(count, 'practice test')} skipped: {skipped[0]}")
+        said.append(f"{plural(len(skipped), 'practice test')} skipped: {_why_skipped(skipped)}")
     return said
+
+
+MISSING = re.compile(r"could not import '([\w.]+)'.*", re.DOTALL)
+"""What pytest.importorskip says of a package that is not there."""
+
+
+def _why_skipped(skipped: Sequence[TestResult]) -> str:
+    """Each reason once, and behind it the tasks whose tests it concerns."""
+    reasons: dict[str, list[str]] = {}
+    for test in skipped:
+        reasons.setdefault(MISSING.sub(r"\1 is not installed", test.reason), []).append(test.task)
+    return "; ".join(f"{why} ({', '.join(dict.fromkeys(tasks))})" for why, tasks in reasons.items())
 
 
 def focus_in(assignment: Assignment, report: Report, task: str | None = None) -> TaskResult | None:
@@ -121,3 +167,12 @@ def _hint(assignment: Assignment, name: str, progress: Progress) -> Suggestion:
         which = ("the first", "the second", "the third")[read] if read < 3 else f"number {read + 1}"
         return Suggestion(f"autograder hint {target}", f"{which} of {plural(hints, 'hint')}")
     return Suggestion(f"autograder solution {target}", "all hints are read, so the solution opens")
+
+
+def while_watching(suggestion: Suggestion) -> Suggestion:
+    """The same where each save is checked: nobody has to type what happens by itself."""
+    if not suggestion.command.startswith("autograder check"):
+        return suggestion
+    if suggestion.sentence.endswith(", then"):
+        return Suggestion("", sentence=f"{suggestion.sentence.removesuffix(', then')}, and save")
+    return Suggestion("r", suggestion.why or "checks once more", suggestion.sentence)

@@ -42,7 +42,7 @@ class Answerer:
         self._load = load
         self._passes = passes
         self._file = PurePath(program.filename).name
-        self._blame = Blame(program.filename)
+        self._blame = Blame(program.filename, (filename for _, filename, _ in program.earlier))
         names = (program.name, "asks", *(name for name, _, _ in program.earlier))
         self._scene = Scene(names, program.folder, alone)
         self._module: ModuleType | None = None

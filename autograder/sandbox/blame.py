@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+from collections.abc import Iterable
 from pathlib import PurePath
 from types import CodeType, TracebackType
 from typing import Any
@@ -14,8 +15,10 @@ from autograder.sandbox.protocol import BudgetExceeded, printable
 class Blame:
     """Reads tracebacks with one question: where in the student's file was it?"""
 
-    def __init__(self, filename: str) -> None:
+    def __init__(self, filename: str, earlier: Iterable[str] = ()) -> None:
+        """earlier: the files of modules that the student's own imports."""
         self._filename = filename
+        self._earlier = frozenset(earlier)
         self._file = PurePath(filename).name
 
     def raised(self, error: BaseException) -> Reply:
@@ -26,7 +29,7 @@ class Blame:
         if isinstance(error, NotImplementedError) and place is not None and place[2] and self._says_raise(place[1]):
             sentence = f"{_owner(place[0])} is not written yet: it still raises NotImplementedError."
             return Reply("unwritten", error=name, bases=bases, message=printable(sentence), where=where)
-        sentence = _sentence(error, name, text, who="your code" if place else "the call")
+        sentence = self._stub_below(error) or _sentence(error, name, text, who="your code" if place else "the call")
         return Reply("raised", error=name, bases=bases, message=printable(sentence), where=where)
 
     def broken(self, error: BaseException) -> Reply:
@@ -64,6 +67,19 @@ class Blame:
                 found = code, trace.tb_lineno, trace.tb_next is None
             trace = trace.tb_next
         return found
+
+    def _stub_below(self, error: BaseException) -> str:
+        """What to say where it was the stub of an earlier assignment that raised; "" where it was not."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        if trace is None or not isinstance(error, NotImplementedError):
+            return ""
+        code = trace.tb_frame.f_code
+        if code.co_filename not in self._earlier or "raise" not in linecache.getline(code.co_filename, trace.tb_lineno):
+            return ""
+        file = PurePath(code.co_filename).name
+        return f"your code calls {_owner(code)} of {file}, from an earlier assignment, which is not written yet."
 
     def _where(self, code: CodeType, line: int) -> str:
         place = f"{self._file}, line {line}"

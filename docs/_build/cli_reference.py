@@ -105,7 +105,9 @@ def row(parameter: Any) -> str:
     else:
         shown = f"`{default.value if hasattr(default, 'value') else default}`"
     said = " ".join((parameter.help or "").split())
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in (written, said, shown)) + " |"
+    # in code a bar needs no backslash, and would show it
+    cells = (cell if cell.startswith("`") else cell.replace("|", "\\|") for cell in (written, said, shown))
+    return "| " + " | ".join(cells) + " |"
 
 
 def section(name: str, command: Any) -> str:

@@ -65,3 +65,12 @@ def test_nearness_is_counted_from_what_the_blocker_usually_reaches():
     kept = {seed: Trained(verdict(500.0), {"fixed": verdict(value)}) for seed, value in enumerate([200, 210, 190, 345])}
     assert runs._lucky(kept, complete=True) == [3]
     assert runs._lucky(kept, complete=False) == []
+
+
+def test_the_band_goes_as_far_as_the_longest_run():
+    """And where only that run was measured, it alone is the band."""
+    short = ((10.0, 1.0), (20.0, 3.0))
+    long = ((10.0, 2.0), (20.0, 2.0), (30.0, 5.0))
+    assert runs._band([short, long]) == [[10.0, 1.0, 2.0], [20.0, 2.0, 3.0], [30.0, 5.0, 5.0]]
+    assert runs._band([short, ()]) == [[10.0, 1.0, 1.0], [20.0, 3.0, 3.0]]
+    assert runs._band([()]) == []

@@ -29,7 +29,7 @@ def test_a_check_is_shown_as_text_and_as_html(toy, monkeypatch):
     assert "<" not in repr(shown)
     page = shown._repr_html_()
     assert page.startswith('<div class="autograder piece">')
-    assert "Nothing is written yet." in page
+    assert "mean is not written yet." in page
     assert "autograder check t01" in page
 
 

@@ -4,6 +4,7 @@ import importlib
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,8 @@ from autograder.authoring.release import release
 from autograder.authoring.verify import verify
 from autograder.course import Course
 from autograder.errors import ReleaseError
+from autograder.grading.earlier import earlier_modules
+from autograder.grading.material import author_of
 from autograder.grading.run import grade
 from autograder.grading.store import ReportStore
 from autograder.learner.checking import check
@@ -165,7 +168,9 @@ def test_without_training_only_what_is_known_counts(course, guess, write):
 def test_the_courses_own_module_stands_in_until_the_students_passes(course, guess, write):
     write()
     report = graded(course, guess)
-    assert any("is the course's own here" in note for note in report.notes)
+    (note,) = report.notes
+    assert note.startswith("Your best of e01 is not written yet, so the course's own counts is used here")
+    assert note.endswith("autograder check e01")
     counts = course.assignment("e01")
     source = without_test_cells((counts.solution_folder / "source.py").read_text())
     counts.module_path.write_text(source.replace("    return max(", "    print('mine')\n    return max("))
@@ -183,16 +188,50 @@ def test_an_edit_that_was_not_checked_is_not_trusted(course, guess, write):
     counts.module_path.write_text("def best(xs):\n    return 0\n")
     report = graded(course, guess)
     assert report.points == 5
-    assert "is the course's own here" in report.notes[0]
+    assert report.notes[0].startswith("Your best of e01 is not known to be right, so the course's own counts")
 
 
 def test_a_kit_uses_the_students_own_and_says_so(runs, course, guess, write):
     write()
     shutil.rmtree(runs / "solutions")
     report = graded(Course.load(runs), guess)
-    assert "may be due to it" in report.notes[0]
+    assert report.notes[0].startswith("Your best of e01 is not written yet; what fails in train_guess may be due to it")
     assert result(report, "test_practice_round").outcome == "failed"
-    assert "NotImplementedError" in result(report, "test_practice_round").reason
+    reason = result(report, "test_practice_round").reason
+    assert "your code calls best of counts.py, from an earlier assignment, which is not written yet" in reason
+
+
+def test_an_earlier_module_is_spoken_of_only_where_it_is_used(course, guess, write):
+    write()
+    average, train = guess.task("average"), guess.task("train_guess")
+    assert not graded(course, guess, task=average).notes
+    assert graded(course, guess, task=train).notes
+
+
+def test_in_a_kit_nothing_is_said_of_an_earlier_module_while_nothing_fails(runs, course, guess, write):
+    write()
+    counts = course.assignment("e01")
+    counts.module_path.write_text("def best(xs):\n    return max(range(len(xs)), key=lambda i: xs[i])\n")
+    shutil.rmtree(runs / "solutions")
+    kit = Course.load(runs)
+    assert not graded(kit, kit.assignment("r01")).notes, "never checked, and does no harm"
+
+
+def test_what_is_used_decides_and_not_the_whole_earlier_module(course, guess):
+    """Of two tasks of an earlier assignment one is imported and passes: the student's own module is used."""
+    counts = course.assignment("e01")
+    shutil.copy(counts.solution_folder / "source.py", counts.module_path)
+    report = check(course, counts).report
+    other = replace(report.tests[0], id="e01.other.test_it", task="other", outcome="failed")
+    tasks = (*report.tasks, {"name": "other", "title": "other", "points": 1})
+    ReportStore(course.state).save(replace(report, tests=(*report.tests, other), tasks=tasks))
+    wider = replace(counts, tasks=(*counts.tasks, replace(counts.tasks[0], name="other")))
+    course = replace(course, assignments=(wider, guess))
+    source = "from counts import {0}\n\ndef train_guess():\n    return {0}\n"
+    earlier = earlier_modules(course, guess, author_of(guess), source.format("best"))
+    assert not earlier.lacks
+    assert earlier.modules[0][1] == "counts.py"
+    assert earlier_modules(course, guess, author_of(guess), source.format("other")).lacks[0].names == ("other",)
 
 
 def test_what_an_assignment_builds_on_must_come_before_it(runs):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from autograder.errors import CourseError
+from autograder.grading.submission import read_submission
 from autograder.learner.next_step import current, next_step, step_in
 
 
@@ -72,3 +73,25 @@ def test_a_course_without_assignments_says_so(toy_course):
     assert next_step(empty, {}).kind == "empty"
     with pytest.raises(CourseError, match="no assignments"):
         current(empty, {})
+
+
+WRITTEN = "def mean(xs):\n    return sum(xs) / len(xs)\n\n\ndef running_mean(xs):\n    raise NotImplementedError\n"
+
+
+def test_what_is_written_and_was_not_checked_is_to_be_checked(toy_course, report_of):
+    toy_course.assignment("t01").module_path.write_text(WRITTEN)
+    for reports in ({}, {"t01_numbers": report_of(mean="unwritten", running_mean="unwritten")}):
+        step = next_step(toy_course, reports)
+        assert (step.kind, step.task, step.command) == ("check", "mean", "autograder check t01.mean")
+    only_mean = report_of(mean="passed")
+    assert next_step(toy_course, {only_mean.assignment: only_mean}).kind == "write"
+
+
+def test_what_its_tests_have_seen_is_not_sent_to_them_again(toy_course, report_of):
+    """A task may be written and call one that is not: then its tests say "not written yet" however often they run."""
+    assignment = toy_course.assignment("t01")
+    assignment.module_path.write_text(WRITTEN)
+    now = read_submission(assignment).sha256
+    report = report_of(mean="unwritten", running_mean="unwritten")
+    seen = replace(report, submission=now, tests=tuple(replace(test, submission=now) for test in report.tests))
+    assert next_step(toy_course, {report.assignment: seen}).kind == "start"

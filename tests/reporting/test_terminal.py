@@ -118,6 +118,36 @@ def test_skipped_practice_does_not_look_like_work(assignment, progress, report_o
     assert "1 practice test skipped: transformers is not installed" in text
 
 
+def test_what_was_skipped_is_counted_and_named(assignment, progress, report_of, test_of):
+    missing = "could not import 'transformers': No module named 'transformers'"
+    tests = [test_of(t.name, "one", hidden=False) for t in assignment.tasks]
+    tests += [test_of(name, "library", "skipped", hidden=False, reason=missing) for name in ("attention", "Heads")]
+    text = text_of(screen(report_of(*tests, hidden_elsewhere=10), assignment, progress), 120)
+    assert text.splitlines()[0].endswith("4 of 6 practice tests, 2 skipped")
+    assert "Every practice test that ran passes." in text
+    assert "2 practice tests skipped: transformers is not installed (attention, Heads)" in text
+
+
+def test_in_a_kit_no_question_mark_stands_beside_what_passes(assignment, progress, course, report_of, test_of):
+    report = report_of(test_of("causal_mask", "one", hidden=False), hidden_elsewhere=10)
+    assert "worth 2" in line_with(text_of(screen(report, assignment, progress)), "✓ ")
+    overview = text_of(board(course, {report.assignment: report}))
+    assert "?" not in overview
+    assert overview.splitlines()[0].endswith("1 of 6 tasks")
+    assert line_with(overview, "a02").endswith("1 / 4 tasks")
+    assert line_with(overview, "a03").endswith("0 / 1 task")
+
+
+def test_the_score_of_a_check_of_one_task_is_that_tasks(assignment, progress, halfway, report_of, test_of):
+    head = text_of(screen(halfway, assignment, progress, task="attention")).splitlines()[0]
+    assert head.startswith("a02.attention ")
+    assert head.endswith("2 of 4 points")
+    kit = report_of(*(test_of(t.name, "one", hidden=False) for t in assignment.tasks), hidden_elsewhere=10)
+    text = text_of(screen(kit, assignment, progress, task="causal_mask"))
+    assert text.splitlines()[0].endswith("1 of 1 practice test")
+    assert "2 hidden tests will also count" in text
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_check_is_one_screen_however_much_there_is_to_say(assignment, progress, report_of, test_of, width):
     endless = "word " * 3000

@@ -84,11 +84,19 @@ def test_what_student_code_chose_cannot_command_the_terminal():
     assert "\x07" not in drawn
 
 
+def test_nobody_is_told_to_type_what_each_save_does(assignment, progress, untouched, halfway):
+    for report in (untouched, halfway):
+        text = "\n".join(plain(lines(Scene(screen(report, assignment, progress, watching=True)), 80, 60, None)))
+        assert "autograder check" not in text
+    watched = plain(lines(Scene(screen(untouched, assignment, progress, watching=True)), 100, 60, None))
+    assert any(line.endswith("in assignments/a02_attention/attention.py, and save") for line in watched)
+
+
 def test_of_a_check_that_goes_on_there_is_no_score_and_no_next_step(assignment, progress, halfway):
     known = tuple(test for test in halfway.tests if test.task == "attention")
     partial = replace(halfway, tests=known, complete=False)
     text = "\n".join(plain(lines(Scene(screen(partial, assignment, progress, task="attention")), 80, 60, None)))
-    assert "… of 12 points" in text
+    assert "… of 4 points" in text
     assert "Fix first: attention" in text
     assert text.count("not checked yet") == 3
     assert "autograder" not in text
