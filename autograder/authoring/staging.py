@@ -23,6 +23,9 @@ QUIZ_FILE = ".quiz.json"
 STUB_FILE = ".stub.py"
 NOTEBOOK_FILE = ".notebook.json"
 
+SHARED = ("*.py", "*.safetensors")
+"""What the folder of shared code releases: code, and weights that are plain numbers."""
+
 OnAssignment = Callable[[str, int, int], None]
 """(assignment, number, of how many)"""
 
@@ -42,13 +45,13 @@ def stage(root: Path, folder: Path, on_assignment: OnAssignment | None = None) -
 
 
 def _stage_common(root: Path, released: Path) -> list[Path]:
-    """Copies the code that several assignments share, as it is; the folder that was copied from, if there is one."""
+    """Copies what several assignments share, code and weights, as it is; the folder that was copied from, if any."""
     package = root / "solutions" / COMMON
     if not package.is_dir():
         return []
     if not (package / "__init__.py").is_file():
         raise ReleaseError("the shared code is no package", where=str(package), mend=f"touch {package / '__init__.py'}")
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(path for kind in SHARED for path in package.rglob(kind)):
         write_whole(released / COMMON / path.relative_to(package), path.read_bytes())
     return [package]
 
