@@ -19,6 +19,7 @@ LAYERS = (
     "authoring",
     "learner",
     "reporting",
+    "classroom",
     "cli",
 )
 SAME_LEVEL = {"authoring": {"learner"}, "learner": {"authoring"}}

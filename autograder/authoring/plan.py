@@ -11,6 +11,7 @@ from typing import Any
 from autograder.authoring.cells import LIMIT_KEYS
 from autograder.course import Month
 from autograder.errors import SourceError
+from autograder.grading.private import private_folder
 
 PLAN_FILE = "course.toml"
 
@@ -38,7 +39,7 @@ class Plan:
 
     def overlay(self, assignment: str) -> Path | None:
         """The folder of a class's own hidden tests for the assignment, outside the repository."""
-        return (self.root / self.private / assignment).resolve() if self.private else None
+        return self.private / assignment if self.private else None
 
 
 def read_plan(root: Path) -> Plan:
@@ -57,8 +58,7 @@ def read_plan(root: Path) -> Plan:
     if not isinstance(data.get("title"), str):
         raise SourceError("the course has no title", where=str(path), mend='write title = "..." at the top')
     months = _months(data.get("months"), path)
-    private = data.get("private")
-    return Plan(root, data["title"], months, _limits(data.get("limits", {}), path), Path(private) if private else None)
+    return Plan(root, data["title"], months, _limits(data.get("limits", {}), path), private_folder(root))
 
 
 def _months(items: Any, path: Path) -> tuple[Month, ...]:

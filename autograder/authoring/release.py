@@ -52,14 +52,19 @@ class ReleaseResult:
 def release(root: Path, *, check: bool = False, on_assignment: OnAssignment | None = None) -> ReleaseResult:
     """Releases the course at `root`; with `check`, compares a release with git's HEAD and writes nothing."""
     root = root.resolve()
+    fresh, notes = built(root, on_assignment)
+    if check:
+        return _compare(fresh, committed_files(root, RELEASED), notes)
+    return install(fresh, root / RELEASED, notes)
+
+
+def built(root: Path, on_assignment: OnAssignment | None = None) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """What a release would write, by path in `assignments/`, and notes for the author."""
     with disk_in_words(Path(tempfile.gettempdir())):
         temporary = tempfile.TemporaryDirectory(prefix="release-")
     with temporary as folder:
         notes = stage(root, Path(folder), on_assignment)
-        fresh = _read(Path(folder) / RELEASED)
-    if check:
-        return _compare(fresh, committed_files(root, RELEASED), notes)
-    return _install(fresh, root / RELEASED, notes)
+        return _read(Path(folder) / RELEASED), notes
 
 
 def _read(folder: Path) -> dict[str, bytes]:
@@ -67,9 +72,11 @@ def _read(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-def _install(fresh: Mapping[str, bytes], folder: Path, notes: tuple[str, ...]) -> ReleaseResult:
+def install(
+    fresh: Mapping[str, bytes], folder: Path, notes: tuple[str, ...] = (), manifest_file: str = MANIFEST_FILE
+) -> ReleaseResult:
     """Lays new versions beside edited files, then notes the release, then replaces: cut short, it can be run again."""
-    path = folder / MANIFEST_FILE
+    path = folder / manifest_file
     old = path.read_text(encoding="utf-8") if path.is_file() else ""
     manifest = Manifest.parse(old, str(path)) if old else Manifest({})
     present = {name: file.read_bytes() for name in fresh if (file := folder / name).is_file()}

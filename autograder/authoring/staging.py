@@ -58,11 +58,12 @@ def _stage_common(root: Path, released: Path) -> list[Path]:
 
 def _stage_assignment(plan: Plan, name: str, folder: Path) -> None:
     path = plan.source_path(name)
-    source = read_source(path, plan.overlay(name))
+    source = read_source(path)
     _check_order(source, plan)
-    author = Author(path.parent, plan.overlay(name), earlier_authors(plan.root, source.builds_on))
+    author = Author(path.parent, None, earlier_authors(plan.root, source.builds_on))
     _import_reference(author, source)
-    assignment = render.assignment_of(source, plan, folder)
+    counted = read_source(path, plan.overlay(name)) if plan.overlay(name) else source
+    assignment = render.assignment_of(counted, plan, folder)  # of a private overlay no more than a number gets out
     for file, text in _texts(source, assignment).items():
         write_whole(assignment.folder / file, text.encode())
     write_whole(assignment.folder / DIAGNOSIS_FILE, _diagnosis(author, assignment))

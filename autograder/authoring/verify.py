@@ -13,6 +13,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from autograder.authoring.findings import MistakeRow, Verification, kept_calibration
@@ -83,8 +84,13 @@ def verify(
     found = _Gate(assignment, author, QUICK if quick else COUNT, on_progress or (lambda *_: None)).run()
     found.hash = fingerprint
     if not quick and not found.lapses:
-        write_json(author.folder / CALIBRATION_FILE, found.to_json())
+        write_json(_home(author) / CALIBRATION_FILE, found.to_json())
     return found
+
+
+def _home(author: Author) -> Path:
+    """Where a measurement is kept: with the tests that were measured."""
+    return author.path("hidden_tests.py").parent
 
 
 def calibration_hash(course: Course, assignment: Assignment, author: Author) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands, in the order in which an author meets them."""
     for command in (new, release, verify):
         app.command(rich_help_panel=PANEL)(command)
+    app.command(hidden=True)(gradescope)
 
 
 def new(
@@ -36,15 +38,70 @@ def new(
 
 def release(
     check: Annotated[bool, typer.Option("--check", help="Change nothing: compare a release with git's HEAD.")] = False,
+    to: Annotated[str, typer.Option(metavar="DIR", help="Instead: write a student kit.")] = "",
+    github: Annotated[str, typer.Option(metavar="DIR", help="Instead: a kit as a GitHub Classroom template.")] = "",
+    gradescope: Annotated[str, typer.Option(metavar="DIR", help="Instead: a Gradescope zip an assignment.")] = "",
 ) -> None:
     """Write assignments/ from solutions/; edited files stay."""
     from autograder.authoring.release import release as run_release
     from autograder.reporting.authors import released
 
+    _one_of(check=check, to=to, github=github, gradescope=gradescope)
     with show.ProgressLine() as line:
-        result = run_release(_root(), check=check, on_assignment=lambda name, n, of: line.say(f"{n} of {of}  {name}"))
+
+        def tell(name: str, number: int, of: int) -> None:
+            line.say(f"{number} of {of}  {name}")
+
+        if to or github:
+            return _release_kit(to or github, bool(github), tell)
+        if gradescope:
+            return _release_zips(gradescope, tell)
+        result = run_release(_root(), check=check, on_assignment=tell)
     show.show(released(result, check, show.symbols()))
     raise typer.Exit(show.PASSED if result.clean else show.NOT_YET)
+
+
+def _release_kit(folder: str, workflow: bool, tell: Callable[[str, int, int], None]) -> None:
+    """A student kit in `folder`; with `workflow`, as a template for GitHub Classroom."""
+    from autograder.classroom.kit import write_kit
+    from autograder.reporting.authors import kit_released
+
+    result = write_kit(_root(), Path(folder), workflow=workflow, on_assignment=tell)
+    show.show(kit_released(result, folder, show.symbols()))
+
+
+def _release_zips(folder: str, tell: Callable[[str, int, int], None]) -> None:
+    """A zip an assignment for Gradescope, in `folder`."""
+    from autograder.classroom.gradescope_zip import write_zips
+    from autograder.reporting.authors import zips_released
+
+    show.show(zips_released(write_zips(_root(), Path(folder), on_assignment=tell), show.symbols()))
+
+
+def _one_of(**flags: bool | str) -> None:
+    """Two kinds of release at once are refused."""
+    from autograder.errors import AutograderError
+
+    given = [f"--{name}" for name, value in flags.items() if value]
+    if len(given) > 1:
+        raise AutograderError(f"{' and '.join(given)} are different releases", mend="ask for them one after the other")
+
+
+def gradescope(
+    base: Annotated[str, typer.Argument(metavar="BASE", help="Where submission/, source/ and results/ are.")],
+    hidden: Annotated[str, typer.Option(help="Who sees hidden tests: Gradescope's word for it.")] = "visible",
+    trust: Annotated[bool, typer.Option("--trust", help="Grade even without walls around student code.")] = False,
+) -> None:
+    """Grade one submission where Gradescope put it: what run_autograder calls."""
+    from typing import cast
+
+    from autograder.classroom.gradescope import VISIBILITIES, Visibility
+    from autograder.classroom.harness import run
+    from autograder.errors import AutograderError
+
+    if hidden not in VISIBILITIES:
+        raise AutograderError(f"there is no visibility {hidden!r}", mend=f"one of {', '.join(VISIBILITIES)}")
+    run(Path(base), cast(Visibility, hidden), trust)
 
 
 def verify(

@@ -33,6 +33,16 @@ class FormName(enum.StrEnum):
     ipynb = "ipynb"
 
 
+class FormatName(enum.StrEnum):
+    """What a report can be rendered as."""
+
+    html = "html"
+    json = "json"
+    gradescope = "gradescope"
+    github = "github"
+    junit = "junit"
+
+
 Again = Annotated[bool, typer.Option("--again", help="Train anew, even where nothing has changed since the last run.")]
 Form = Annotated[FormName | None, typer.Option("--form", help="Which form to grade, where both were edited.")]
 
@@ -189,30 +199,59 @@ def report(
     file: File = "",
     html: Annotated[bool, typer.Option("--html", help="Write one page for a browser, with curves.")] = False,
     json: AsJson = False,
+    format: Annotated[
+        FormatName | None, typer.Option("--format", help="Another form; all but html are printed.")
+    ] = None,
 ) -> None:
     """Every test of the last check, and how it was run."""
     from autograder.errors import AutograderError
     from autograder.grading.store import ReportStore
-    from autograder.reporting.as_json import to_text
     from autograder.reporting.pages import whole_report
 
-    if html and not file and name.endswith((".html", "/")):
+    asked = {FormatName.html} if html else set[FormatName]()
+    asked |= {FormatName.json} if json else set()
+    asked |= {format} if format else set()
+    if len(asked) > 1:
+        raise AutograderError(f"{' and '.join(sorted(asked))} are two forms of the report", mend="choose one of them")
+    form = next(iter(asked), None)
+    if form == FormatName.html and not file and name.endswith((".html", "/")):
         name, file = "", name
-    if json and html:
-        raise AutograderError("--html and --json are two forms of the report", mend="choose one of them")
-    if file and not html:
+    if file and form != FormatName.html:
         raise AutograderError("a file is written with --html", mend=f"autograder report {name} --html {file}")
     course = _course()
     assignment, _ = course.resolve(name or _newest(course))
     stored = ReportStore(course.state).load(assignment.id)
-    if stored is None:
+    if form == FormatName.github:
+        typer.echo(_github(assignment, stored))
+    elif stored is None:
         raise AutograderError(f"{assignment.short} was not checked yet", mend=f"autograder check {assignment.short}")
-    if json:
-        typer.echo(to_text(stored))
-    elif html:
+    elif form == FormatName.html:
         _write_page(course, assignment, stored, file)
+    elif form:
+        typer.echo(_rendered(stored, form))
     else:
         show.show(whole_report(stored, show.symbols()))
+
+
+def _github(assignment: Assignment, stored: Report | None) -> str:
+    """A workflow's result, also of what was never checked: its reporter fails on a step that says nothing."""
+    from autograder.classroom.github import no_result, result
+
+    if stored is not None:
+        return result(stored)
+    said = f"{assignment.short} could not be checked: autograder check {assignment.short}    says why"
+    return no_result(assignment.id, assignment.points, said)
+
+
+def _rendered(stored: Report, form: FormatName) -> str:
+    """The report in a form that other programs read."""
+    from autograder.classroom.gradescope import results
+    from autograder.classroom.junit import document
+    from autograder.reporting.as_json import to_text
+
+    if form == FormatName.gradescope:
+        return results(stored).rstrip()
+    return document(stored).rstrip() if form == FormatName.junit else to_text(stored)
 
 
 def _write_page(course: Course, assignment: Assignment, stored: Report, file: str) -> None:

@@ -9,7 +9,6 @@ import hashlib
 import json
 import platform
 import sys
-import tomllib
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +17,7 @@ from autograder.course import DIAGNOSIS_FILE, MANIFEST_FILE, Assignment, Course
 from autograder.errors import SourceError
 from autograder.files import fingerprint as file_hash
 from autograder.grading.diagnosis import Candidates, LiveCandidates, from_record, proxy
+from autograder.grading.private import overlay
 from autograder.grading.remembered import KnownAnswers, RememberedReference
 from autograder.grading.scoring import worth
 from autograder.testing.collect import TestCase, collect_tests
@@ -48,7 +48,7 @@ class Material:
         self.tests_hash = _tests_hash(assignment, self.author)
         self.versions = _versions(assignment)
         self.asks = self.author.text("asks.py") if self.author else _read(assignment.asks)
-        calibration = self.author.path(CALIBRATION_FILE) if self.author else None
+        calibration = _calibration(self.author) if self.author else None
         self.reference_curves = reference_curves(calibration) if calibration else {}
         self._vetted = vetted_seeds(calibration) if calibration else {}
         self.recorded = from_record(assignment.folder / DIAGNOSIS_FILE)
@@ -94,7 +94,14 @@ def author_of(assignment: Assignment) -> Author | None:
     if not (assignment.solution_folder / "source.py").is_file():
         return None
     earlier = earlier_authors(assignment.root, assignment.builds_on)
-    return Author(assignment.solution_folder, _overlay(assignment), earlier)
+    return Author(assignment.solution_folder, overlay(assignment.root, assignment.id), earlier)
+
+
+def _calibration(author: Author) -> Path | None:
+    """What was vetted for the tests that are here: ours says nothing of a class's own tests."""
+    path = author.path(CALIBRATION_FILE)
+    own_tests = author.path("hidden_tests.py").parent != author.folder
+    return None if own_tests and path.parent == author.folder else path
 
 
 def tests_of(assignment: Assignment, author: Author | None) -> list[TestCase]:
@@ -126,15 +133,6 @@ def is_as_released(assignment: Assignment, path: Path) -> bool:
         return file_hash(path.read_bytes()) in manifest["files"][f"{assignment.id}/{path.name}"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-def _overlay(assignment: Assignment) -> Path | None:
-    """The folder of a class that keeps its hidden tests outside the repository, if course.toml names one."""
-    settings = assignment.root / "solutions" / "course.toml"
-    if not settings.is_file():
-        return None
-    private = tomllib.loads(settings.read_text(encoding="utf-8")).get("private")
-    return (assignment.root / private / assignment.id).resolve() if private else None
 
 
 def _files_of(assignment: Assignment, author: Author | None) -> list[Path]:

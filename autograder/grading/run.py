@@ -15,6 +15,7 @@ from autograder.grading.diagnosis import is_whole, recognise, sentences, without
 from autograder.grading.earlier import Earlier, earlier_modules
 from autograder.grading.forbidden import forbidden_uses
 from autograder.grading.material import Material
+from autograder.grading.private import secret_of
 from autograder.grading.scoring import settle
 from autograder.grading.submission import Form, NotPython, Submission, read_submission
 from autograder.grading.training import WAITS, attempt, fingerprint, kept_run, suspected, with_reference
@@ -30,6 +31,8 @@ NUMERIC = ""
 """Stands for all tests of a task that are no graded runs."""
 
 NOT_ON_SAVE = "Training does not run on each save: press t in watch, or run autograder check."
+
+PRINTED = "Your code printed more than is kept; printing costs nothing, but slows it down."
 
 TIMEOUTS = 2
 """After so many tests of a task ran out of time, its other tests are not waited for."""
@@ -78,7 +81,7 @@ def grade(
     if material.author:  # practice runs are for a kit: here the hidden ones train, and twice would be once too often
         cases = [case for case in cases if case.hidden or not case.graded_run]
     earlier = earlier_modules(course, assignment, material.author, submission.text)
-    run = _Run(transport, submission, material, earlier, student, course.title)
+    run = _Run(transport, submission, material, earlier, student, secret_of(course))
     run.training, run.kept = training, kept
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     ordered = sorted(cases, key=lambda case: case.task not in first)
@@ -109,6 +112,12 @@ def merged(older: Report | None, newer: Report) -> Report:
     order = {task["name"]: place for place, task in enumerate(newer.tasks)}
     kept = [test for test in kept if test.task in order]
     return replace(newer, tests=tuple(sorted([*kept, *newer.tests], key=lambda test: order[test.task])))
+
+
+def _other_release(began: str, assignment: Assignment) -> str:
+    """A version skew, in words: what began as one release is graded with the tests of another."""
+    now = assignment.release
+    return f"This file began as release {began} of {assignment.short}; it is graded with the tests of release {now}."
 
 
 class Tell(Protocol):
@@ -149,6 +158,8 @@ class _Run:
         if not material.as_released:
             own = f"pytest assignments/{assignment.id}"
             self.notes.append(f"test_public.py is not as released, so it did not run here: {own}")
+        if submission.release and submission.release != assignment.release:
+            self.notes.append(_other_release(submission.release, assignment))
         self._forbidden: dict[str, tuple[str, int]] = {}
         try:
             self._forbidden = forbidden_uses(submission.tree(), assignment.forbidden)
@@ -177,7 +188,7 @@ class _Run:
             tasks=tuple({"name": t.name, "title": t.title, "points": t.points} for t in assignment.tasks),
             submission=self.submission.sha256,
             tests_hash=self.material.tests_hash,
-            release=assignment.release,
+            release=self.submission.release or assignment.release,
             isolation=self.transport.isolation.line,
             not_stopped=self.transport.isolation.not_stopped,
             versions=self.material.versions,
@@ -336,8 +347,8 @@ class _Run:
 
     def _remember(self, case: TestCase, verdict: Verdict) -> None:
         """What a verdict says of graded runs and later tasks."""
-        if verdict.ended.output_cut and not self.notes:
-            self.notes.append("Your code printed more than is kept; printing costs nothing, but slows it down.")
+        if verdict.ended.output_cut and PRINTED not in self.notes:
+            self.notes.append(PRINTED)
         if verdict.outcome not in ("passed", "skipped"):
             self._unfinished.add(case.task)
             self._missing.add((case.task, case.family if case.graded_run else NUMERIC))

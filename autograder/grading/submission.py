@@ -26,6 +26,8 @@ class Submission:
     text: str
     path: Path
     form: Form
+    release: str = ""
+    """Release that the stub under it says it came from; "" where it no longer says so."""
 
     @property
     def sha256(self) -> str:
@@ -56,9 +58,17 @@ def read_submission(assignment: Assignment, form: Form | None = None) -> Submiss
     chosen = form or live_form(assignment)
     path = assignment.module_path if chosen == "py" else assignment.notebook_path
     text = read_text(path, mend=f"autograder reset {assignment.short}    lays a fresh stub")
+    release = _stamped(rf"\({re.escape(assignment.id)}, release ([0-9a-f]{{6,64}})\)", text)
     if chosen == "ipynb":
+        release = release or _stamped(r'"release": *"([0-9a-f]{6,64})"', text)
         text = notebook_source(text, path)
-    return Submission(text, path, chosen)
+    return Submission(text, path, chosen, release)
+
+
+def _stamped(mark: str, text: str) -> str:
+    """The release in the head of a module, or among a notebook's metadata; "" where there is none."""
+    found = re.search(mark, text)
+    return found[1] if found else ""
 
 
 def live_form(assignment: Assignment) -> Form:

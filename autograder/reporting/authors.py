@@ -42,6 +42,25 @@ def released(result: ReleaseResult, check: bool, symbols: Symbols = UNICODE) -> 
     return Group(*lines)
 
 
+def kit_released(result: ReleaseResult, folder: str, symbols: Symbols = UNICODE) -> RenderableType:
+    """What a kit's release did, in numbers: it has hundreds of files."""
+    counts = f"{plural(len(result.written), 'file')} written, {result.same} as they were"
+    lines: list[RenderableType] = [
+        Text.assemble(symbols.of("passed"), (f" The kit is in {clean(folder)}: {counts}.", "bold"))
+    ]
+    lines += [_item(symbols.dot, f"{name}: edited, and left as it is") for name in result.kept]
+    lines += [_item(symbols.arrow, text) for text in result.advice]
+    return Group(*lines)
+
+
+def zips_released(paths: Iterable[Path], symbols: Symbols = UNICODE) -> RenderableType:
+    """The zips that were written, and whose they are."""
+    lines: list[RenderableType] = [
+        Text.assemble(symbols.of("passed"), (" One zip an assignment, with its hidden tests. They are yours.", "bold"))
+    ]
+    return Group(*lines, *(_item(symbols.dot, str(path)) for path in paths))
+
+
 def verified(found: Verification, symbols: Symbols = UNICODE) -> RenderableType:
     """The gate's findings: lapses first, then the figures."""
     opened = not found.lapses

@@ -21,13 +21,14 @@ cpu_seconds = 3
 
 
 def write(tmp_path, text):
-    (tmp_path / "solutions").mkdir()
+    (tmp_path / "solutions").mkdir(parents=True)
     (tmp_path / "solutions" / "course.toml").write_text(text)
     return tmp_path
 
 
 def test_a_plan_is_read_in_order(tmp_path):
-    root = write(tmp_path, GOOD)
+    root = write(tmp_path / "course", GOOD)
+    (tmp_path / "secret").mkdir()
     plan = read_plan(root)
     assert plan.assignments == ("a01_x", "a02_y")
     assert plan.month_of("a02_y") == "m1"

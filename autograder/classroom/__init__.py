@@ -1,0 +1,1 @@
+"""A class: student kits, nbgrader's course tree and gradebook, and the places where courses live."""
