@@ -41,12 +41,15 @@ def release(
     to: Annotated[str, typer.Option(metavar="DIR", help="Instead: write a student kit.")] = "",
     github: Annotated[str, typer.Option(metavar="DIR", help="Instead: a kit as a GitHub Classroom template.")] = "",
     gradescope: Annotated[str, typer.Option(metavar="DIR", help="Instead: a Gradescope zip an assignment.")] = "",
+    nbgrader: Annotated[str, typer.Option(metavar="DIR", help="Instead: an nbgrader course.")] = "",
 ) -> None:
     """Write assignments/ from solutions/; edited files stay."""
     from autograder.authoring.release import release as run_release
     from autograder.reporting.authors import released
 
-    _one_of(check=check, to=to, github=github, gradescope=gradescope)
+    _one_of(check=check, to=to, github=github, gradescope=gradescope, nbgrader=nbgrader)
+    if nbgrader:
+        return _nbgrader_tree(Path(nbgrader))
     with show.ProgressLine() as line:
 
         def tell(name: str, number: int, of: int) -> None:
@@ -129,6 +132,15 @@ def verify(
         lapses += len(found.lapses)
         show.show(verified(found, show.symbols()))
     raise typer.Exit(show.NOT_YET if lapses else show.PASSED)
+
+
+def _nbgrader_tree(folder: Path) -> None:
+    from autograder.classroom.nbgrader_tree import write_course_tree
+    from autograder.course import Course
+    from autograder.reporting.nbgrader import course_tree
+
+    result = write_course_tree(Course.load(_root()), folder)
+    show.show(course_tree(folder, result.written, result.laid, result.same, show.symbols()))
 
 
 def _root() -> Path:
