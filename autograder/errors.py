@@ -6,6 +6,7 @@ AutograderError                 a refusal: what is wrong, where, and the command
 ├── SubmissionError             what the student handed in cannot be read (syntax, notebook, two forms)
 ├── SourceError                 an author's source.py, tests, asks or mistakes break the format
 ├── ReleaseError                a release would overwrite or contradict something
+├── LabError                    a lab's settings, model or checkpoint are not what it can run with
 ├── EnvironmentProblem          Python, a package, a tool or the disk is not what is needed
 └── SandboxError                the sandbox could not be started or broke: ours, never the student's
     └── WireError               bytes that do not follow the codec: refused before anything is built
@@ -57,6 +58,10 @@ class SourceError(AutograderError):
 
 class ReleaseError(AutograderError):
     """A release would overwrite or contradict something."""
+
+
+class LabError(AutograderError):
+    """A lab's settings, model or checkpoint are not what it can run with."""
 
 
 class EnvironmentProblem(AutograderError):

@@ -18,6 +18,7 @@ LAYERS = (
     "grading",
     "authoring",
     "learner",
+    "lab",
     "reporting",
     "classroom",
     "cli",

@@ -17,7 +17,7 @@ from pathlib import Path
 import typer
 
 from autograder import __version__
-from autograder.cli import author, show, student
+from autograder.cli import author, lab, show, student
 from autograder.errors import AutograderError, EnvironmentProblem
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
     help="Checks your work, says what to mend first, and keeps the score.",
 )
 student.register(app)
+lab.register(app)
 author.register(app)
 
 

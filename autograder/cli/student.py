@@ -64,7 +64,12 @@ def status() -> None:
 
 
 def check(name: Optionally = "", json: AsJson = False, form: Form = None, again: Again = False) -> None:
-    """Check your work: what passes, and what to fix first."""
+    """Check your work: what passes, and what to fix first. A lab's folder: run its model again."""
+    from autograder.cli.lab import check_lab, is_lab
+
+    if is_lab(name):
+        check_lab(Path(name))
+        return
     from autograder.learner.checking import check as run_check
     from autograder.reporting.as_json import to_text
     from autograder.reporting.terminal import screen

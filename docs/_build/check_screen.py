@@ -26,13 +26,13 @@ WIDTH = 76
 """Columns: what a code block of the site shows without scrolling."""
 
 WRITTEN = {
-    "causal_mask": '''
+    "causal_mask": """
 def causal_mask(T_q, T_k):
     if T_q < 0 or T_k < 0:
         raise ValueError("sizes cannot be negative")
     return torch.ones(T_q, T_k, dtype=torch.bool).tril(T_k - T_q)
-''',
-    "attention": '''
+""",
+    "attention": """
 def attention(q, k, v, mask=None):
     if q.shape[-1] != k.shape[-1] or k.shape[-2] != v.shape[-2]:
         raise ValueError("shapes do not fit")
@@ -43,7 +43,7 @@ def attention(q, k, v, mask=None):
         raise ValueError("the mask must be of dtype bool")
     weights = scores.masked_fill(~mask, -torch.inf).softmax(-1)
     return torch.where(mask.any(-1, keepdim=True), weights, 0.0) @ v
-''',
+""",
 }
 """A student half-way: the first task is right, the second lacks the scale, the rest is not written yet."""
 

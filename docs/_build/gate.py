@@ -65,7 +65,7 @@ def runs(found: Verification) -> list[str]:
 
 
 def spread(values: list[float] | None) -> str:
-    """" 9.1 to 12", or nothing."""
+    """ " 9.1 to 12", or nothing."""
     return f" {min(values):.3g} to {max(values):.3g}" if values else ""
 
 

@@ -63,7 +63,11 @@ def _facts(about: dict[str, Any], *, is_handout: bool) -> str:
         f"`autograder check {name.partition('_')[0]}`",
         f"beside this: {other}",
     ]
-    return '<div class="facts" markdown="1">\n' + "\n".join(f"<span markdown>{fact}</span>" for fact in facts) + "\n</div>\n"
+    return (
+        '<div class="facts" markdown="1">\n'
+        + "\n".join(f"<span markdown>{fact}</span>" for fact in facts)
+        + "\n</div>\n"
+    )
 
 
 def _mend_links(text: str, folder: Path) -> str:

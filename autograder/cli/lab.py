@@ -1,0 +1,133 @@
+"""`autograder lab`: the same ideas on a real model."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autograder.cli import show
+
+if TYPE_CHECKING:
+    from autograder.lab.record import Record
+
+
+class KindName(enum.StrEnum):
+    """Which training."""
+
+    grpo = "grpo"
+    ppo = "ppo"
+    dpo = "dpo"
+
+
+class BackendName(enum.StrEnum):
+    """Whose loader and trainer."""
+
+    trl = "trl"
+    unsloth = "unsloth"
+
+
+class DeviceName(enum.StrEnum):
+    """Where it runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+UNFINISHED = 4
+"""Stopped by Ctrl-C, and --resume goes on."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command(rich_help_panel="For students")(lab)
+
+
+def lab(
+    kind: Annotated[KindName, typer.Argument(help="Which training.")],
+    backend: Annotated[BackendName, typer.Option(help="Whose loader and trainer.")] = BackendName.trl,
+    model: Annotated[str | None, typer.Option(help='"smollm2", a folder, or a name on a hub.')] = None,
+    steps: Annotated[int | None, typer.Option(help="Steps of the trainer; default 10: a smoke run.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A TOML file with more settings.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to; default lab_out.")] = None,
+    device: Annotated[DeviceName, typer.Option(help="Where it runs.")] = DeviceName.auto,
+    seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the settings and one example; train nothing.")
+    ] = False,
+) -> None:
+    """Train a real language model with the field's own libraries."""
+    from autograder.lab.following import Interrupted
+    from autograder.lab.record import Record
+    from autograder.lab.run import preview, run
+    from autograder.lab.settings import read_settings
+    from autograder.reporting.lab import measured, settings_shown
+
+    flags = {
+        "backend": backend.value,
+        "device": device.value,
+        "steps": steps,
+        "model.name": model,
+        "optim.seed": seed,
+        "out.dir": str(out) if out else None,
+    }
+    settings = read_settings(kind.value, config, flags)
+    record = Record(Path(settings.out.dir))
+    with show.ProgressLine() as line:
+        try:
+            if dry_run:
+                shown = settings_shown(settings.to_json(), preview(settings, line.say).rows())
+            else:
+                found = run(settings, resume, line.say, lambda n, of, row, left: line.say(step_line(n, of, row, left)))
+                shown = measured(found, record.rows(), str(record.folder))
+                keep_page(record, found)
+        except Interrupted as interrupted:
+            show.note(f"stopped after step {interrupted.args[0]}; the same command with --resume goes on from there")
+            raise typer.Exit(UNFINISHED) from interrupted
+    show.show(shown)
+
+
+def keep_page(record: Record, found: dict[str, Any]) -> None:
+    """Writes lab.html beside the run: the figures and every curve, in one file."""
+    from autograder.files import write_whole
+    from autograder.reporting.lab import page
+
+    kept = record.run() or {}
+    settings, base = kept["settings"], kept["base"]
+    title = f"{settings['kind'].upper()} on {base['name']}, {settings['backend']}, {kept['steps_done']} steps"
+    conditions = [
+        ("Model", f"{base['name']}, {base['parameters'] / 1e6:,.1f}M parameters"),
+        ("Time", f"{kept['seconds']:,.0f} s of training"),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in kept["versions"].items())),
+    ]
+    write_whole(record.folder / "lab.html", page(title, found, record.rows(), conditions).encode())
+
+
+def is_lab(name: str) -> bool:
+    """Whether a name given to `check` is the folder of a lab."""
+    return (Path(name) / "run.json").is_file()
+
+
+def check_lab(folder: Path) -> None:
+    """Runs a lab's adapter again on this machine's own base: what it does counts, not what its log says."""
+    from autograder.lab.record import Record
+    from autograder.lab.run import again
+    from autograder.reporting.lab import measured
+
+    with show.ProgressLine() as line:
+        found = again(folder, line.say, lambda n, of: line.say(f"measuring: {n} of {of} held-out problems"))
+    show.show(measured(found, Record(folder).rows(), str(folder)))
+
+
+def step_line(step: int, of: int, figures: dict[str, float], left: float) -> str:
+    """One line of progress."""
+    told = ["reward", "accuracy", "kl", "length"]
+    said = "  ".join(f"{name} {figures[name]:.3g}" for name in told if name in figures)
+    return (
+        f"step {step} of {of}  {said}  {left / 60:.0f} min left"
+        if left > 90
+        else f"step {step} of {of}  {said}  {left:.0f} s left"
+    )

@@ -1,0 +1,194 @@
+"""Runs a trained model again, in plain transformers and peft, on problems that it was not trained on.
+
+Who trained it, and what its log says, counts for nothing here: the adapter's tensors are checked, put onto the base
+that this machine holds, and the model answers greedily.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from autograder.errors import LabError
+from autograder.lab.models import read_header
+from autograder.lab.settings import Settings
+from autograder.lab.sums import Problem, split, verify
+from autograder.lab.tokens import question
+
+LARGEST = 25_000_000
+"""Bytes of an adapter: more than that is no adapter for these models."""
+
+CHUNK = 16
+"""Problems decoded at a time."""
+
+
+def check_adapter(folder: Path, base_model: Any) -> dict[str, Any]:
+    """The tensors of an adapter in peft's layout, once they fit the base.
+
+    Raises LabError where a file is missing, is no safetensors, is too large, holds a name or shape that the base has no
+    place for, or a number that is none.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    path = folder / "adapter_model.safetensors"
+    if not path.is_file():
+        others = [p.name for p in folder.glob("*.bin")] if folder.is_dir() else []
+        held = f", only {others[0]}, which is never opened" if others else ""
+        raise LabError(
+            f"there is no adapter_model.safetensors{held}", where=str(folder), mend="autograder lab … saves one"
+        )
+    if path.stat().st_size > LARGEST:
+        raise LabError(f"the adapter is larger than {LARGEST // 10**6} MB", where=str(path), mend="a smaller [lora] r")
+    read_header(path)
+    tensors = load_file(path)
+    places = {name: p.shape for name, p in base_model.named_parameters()}
+    for name, tensor in tensors.items():
+        layer, _, rest = name.removeprefix("base_model.model.").partition(".lora_")
+        shape = places.get(f"{layer}.weight")
+        if shape is None or not _fits(rest, tuple(tensor.shape), tuple(shape)):
+            said = f"the adapter does not fit this base: {name} {tuple(tensor.shape)}"
+            raise LabError(said, where=str(path), mend="the base that it was trained on")
+        if not bool(torch.isfinite(tensor).all()):
+            raise LabError(
+                f"the adapter holds numbers that are none: {name}",
+                where=str(path),
+                mend="train again, with a smaller lr",
+            )
+    if not tensors:
+        raise LabError("the adapter is empty", where=str(path), mend="[lora] r = 8")
+    return dict(tensors)
+
+
+def _fits(factor: str, shape: tuple[int, ...], weight: tuple[int, ...]) -> bool:
+    """Whether a factor, A (r, in) or B (out, r), belongs to a weight (out, in)."""
+    if len(shape) != 2 or len(weight) != 2:
+        return False
+    return {"A.weight": shape[1] == weight[1], "B.weight": shape[0] == weight[0]}.get(factor, False)
+
+
+def measure(
+    model: Any, tokenizer: Any, settings: Settings, on_progress: Callable[[int, int], None] | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """How base and trained model do on held-out problems: exact, ended, length, and what the training changed.
+
+    model: a peft model; its base is the same one with the adapter switched off. KL(trained || base) and entropy are
+    nats a token, exact over the vocabulary, on the trained model's own greedy answers. Returns the figures, and those
+    answers.
+    """
+    problems = split(settings.data)[1]
+    trained = answers(model, tokenizer, problems, settings, on_progress)
+    with switched_off(model):
+        before = answers(model, tokenizer, problems, settings)
+    distance = _distance(model, trained)
+    found = {
+        "problems": len(problems),
+        "before": figures(before, problems),
+        "after": {**figures(trained, problems), **distance},
+        "causal": is_causal(model, trained),
+    }
+    return found, trained
+
+
+def figures(rows: list[dict[str, Any]], problems: list[Problem]) -> dict[str, Any]:
+    """Share exact with its 95% interval (Wilson, 1927), share ended, mean length in tokens."""
+    right = sum(verify(row["text"], p.answer) for row, p in zip(rows, problems, strict=True))
+    low, high = wilson(right, len(rows))
+    return {
+        "exact": right / len(rows),
+        "exact_low": low,
+        "exact_high": high,
+        "ended": sum(row["ended"] for row in rows) / len(rows),
+        "length": sum(len(row["tokens"]) for row in rows) / len(rows),
+    }
+
+
+def wilson(successes: float, n: int, z: float = 1.96) -> tuple[float, float]:
+    """The score interval of a share (Wilson, 1927)."""
+    share, spread = successes / n, z * z / n
+    centre = (share + spread / 2) / (1 + spread)
+    half = z * math.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def answers(
+    model: Any,
+    tokenizer: Any,
+    problems: list[Problem],
+    settings: Settings,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Each problem's greedy answer: its text, its tokens (the end token included), whether it ended."""
+    import torch
+
+    rows: list[dict[str, Any]] = []
+    was_training = model.training
+    model.eval()
+    try:
+        for start in range(0, len(problems), CHUNK):
+            asked = [question(tokenizer, p.question) for p in problems[start : start + CHUNK]]
+            batch = tokenizer(asked, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
+            with torch.no_grad():
+                out = model.generate(
+                    **batch,
+                    do_sample=False,
+                    max_new_tokens=settings.generate.max_new_tokens,
+                    eos_token_id=tokenizer.eos_token_id,
+                    pad_token_id=tokenizer.pad_token_id,
+                )
+            for ids, mask, full in zip(batch["input_ids"], batch["attention_mask"], out, strict=True):
+                rows.append(_row(ids[mask.bool()].tolist(), full[ids.shape[0] :].tolist(), tokenizer))
+            if on_progress:
+                on_progress(len(rows), len(problems))
+    finally:
+        model.train(was_training)
+    return rows
+
+
+def _row(prompt: list[int], answer: list[int], tokenizer: Any) -> dict[str, Any]:
+    ended = tokenizer.eos_token_id in answer
+    kept = answer[: answer.index(tokenizer.eos_token_id) + 1] if ended else answer
+    text = tokenizer.decode(kept[:-1] if ended else kept, skip_special_tokens=False)
+    return {"prompt": prompt, "tokens": kept, "text": text, "ended": ended}
+
+
+@contextmanager
+def switched_off(model: Any) -> Iterator[None]:
+    """The base without its adapter. A model trained whole has none: then before and after are the same."""
+    if hasattr(model, "disable_adapter"):
+        with model.disable_adapter():
+            yield
+    else:
+        yield
+
+
+def _distance(model: Any, rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Mean KL(trained || base) and entropy, nats a token, over the answers' tokens."""
+    import torch
+
+    kl = entropy = tokens = 0.0
+    for row in rows:
+        ids = torch.tensor([row["prompt"] + row["tokens"]], device=model.device)
+        with torch.no_grad():
+            new = model(ids).logits[0, len(row["prompt"]) - 1 : -1].float().log_softmax(-1)
+            with switched_off(model):
+                old = model(ids).logits[0, len(row["prompt"]) - 1 : -1].float().log_softmax(-1)
+        kl += float((new.exp() * (new - old)).sum())
+        entropy -= float((new.exp() * new).sum())
+        tokens += len(row["tokens"])
+    return {"kl": kl / tokens, "entropy": entropy / tokens}
+
+
+def is_causal(model: Any, rows: list[dict[str, Any]]) -> bool:
+    """Whether logits before a changed token stay as they were: a model that looks ahead is none."""
+    import torch
+
+    ids = torch.tensor([rows[0]["prompt"]], device=model.device)
+    other = ids.clone()
+    other[0, -1] = (other[0, -1] + 1) % model.config.vocab_size
+    with torch.no_grad():
+        a, b = model(ids).logits[0, :-1], model(other).logits[0, :-1]
+    return bool(torch.allclose(a.float(), b.float(), atol=1e-3))

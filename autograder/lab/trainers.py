@@ -1,0 +1,139 @@
+"""TRL's trainers for GRPO and DPO, set up from the settings. Each returns how many steps are done."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from autograder.lab.following import Interrupted, OnStep, Stop, follower
+from autograder.lab.loading import device_of, dtype_of
+from autograder.lab.record import Record
+from autograder.lab.settings import Settings
+from autograder.lab.sums import Problem, near_misses, split, verify
+from autograder.lab.tokens import question
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+
+def common_arguments(settings: Settings, record: Record) -> dict[str, Any]:
+    """What every trainer of transformers is told."""
+    import torch
+
+    optim, dtype = settings.optim, dtype_of(settings)
+    return {
+        "output_dir": str(record.checkpoints),
+        "per_device_train_batch_size": optim.batch,
+        "gradient_accumulation_steps": optim.accumulation,
+        "learning_rate": optim.lr,
+        "warmup_steps": optim.warmup,
+        "weight_decay": optim.weight_decay,
+        "max_grad_norm": optim.max_grad_norm,
+        "lr_scheduler_type": "constant_with_warmup" if optim.warmup else "constant",
+        "seed": optim.seed,
+        "logging_steps": 1,
+        "save_steps": settings.out.save_every,
+        "save_total_limit": 1,
+        "save_only_model": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "bf16": dtype is torch.bfloat16,
+        "fp16": dtype is torch.float16,
+        "use_cpu": device_of(settings) == "cpu",
+        "gradient_checkpointing": False,
+        "dataloader_pin_memory": device_of(settings) == "cuda",
+    }
+
+
+def grpo_arguments(settings: Settings, record: Record) -> dict[str, Any]:
+    grpo, generate = settings.grpo, settings.generate
+    return {
+        **common_arguments(settings, record),
+        "max_steps": settings.steps,
+        "num_generations": grpo.group,
+        "max_completion_length": generate.max_new_tokens,
+        "temperature": generate.temperature,
+        "top_p": generate.top_p,
+        "loss_type": grpo.loss_type,
+        "scale_rewards": grpo.scale_rewards,
+        "beta": grpo.beta,
+        "epsilon": grpo.eps_low,
+        "epsilon_high": grpo.eps_high,
+        "use_bias_correction_kl": grpo.kl_ratio,
+        "num_iterations": grpo.iterations,
+    }
+
+
+def grpo(model: Any, tokenizer: Any, settings: Settings, record: Record, stop: Stop, on_step: OnStep | None) -> int:
+    """TRL's GRPOTrainer, rewarded by the verifier."""
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    def reward(completions: list[str], answer: list[int], **_: Any) -> list[float]:
+        return [verify(text, right) for text, right in zip(completions, answer, strict=True)]
+
+    problems = split(settings.data)[0]
+    rows = [{"prompt": question(tokenizer, p.question), "answer": p.answer} for p in problems]
+    trainer = GRPOTrainer(
+        model=model,
+        args=GRPOConfig(**grpo_arguments(settings, record)),
+        processing_class=tokenizer,
+        reward_funcs=reward,
+        train_dataset=Dataset.from_list(rows),
+        callbacks=[follower(record, settings.steps, stop, on_step)],
+    )
+    return _train(trainer, settings, record, stop)
+
+
+def dpo_rows(tokenizer: Any, problems: list[Problem], seed: int) -> list[dict[str, str]]:
+    """Pairs: the right answer and a near miss of the same sum, each closed by the end token."""
+    wrong = near_misses(problems, seed)
+    return [
+        {
+            "prompt": question(tokenizer, p.question),
+            "chosen": f"{p.answer}{tokenizer.eos_token}",
+            "rejected": f"{other}{tokenizer.eos_token}",
+        }
+        for p, other in zip(problems, wrong, strict=True)
+    ]
+
+
+def dpo(model: Any, tokenizer: Any, settings: Settings, record: Record, stop: Stop, on_step: OnStep | None) -> int:
+    """TRL's DPOTrainer. The reference is the base with the adapter switched off."""
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    trainer = DPOTrainer(
+        model=model,
+        args=DPOConfig(
+            **common_arguments(settings, record),
+            max_steps=settings.steps,
+            beta=settings.dpo.beta,
+            loss_type=[settings.dpo.loss_type],
+            max_length=settings.model.max_seq_length,
+        ),
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_list(dpo_rows(tokenizer, split(settings.data)[0], settings.data.seed)),
+        callbacks=[follower(record, settings.steps, stop, on_step)],
+    )
+    return _train(trainer, settings, record, stop)
+
+
+def _train(trainer: Any, settings: Settings, record: Record, stop: Stop) -> int:
+    """Runs to the end or to Ctrl-C, from the last checkpoint where there is one; leaves the adapter."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)  # the log is ours: record.log
+    last = newest_checkpoint(record.checkpoints)
+    with stop.listening():
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    done = int(trainer.state.global_step)
+    if stop.asked and done < settings.steps:
+        raise Interrupted(done)
+    return done
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint; transformers writes trainer_state.json last."""
+    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
