@@ -121,6 +121,14 @@ def test_the_tests_need_more_than_the_core_and_bring_the_core_along(folder):
     assert calls(folder) == before
 
 
+def test_what_a_class_needs_is_pinned_beside_the_course(folder):
+    (folder / "constraints-classroom.txt").write_text("nbgrader==0.9.6\n", encoding="utf-8")
+    run(folder, "classroom")
+    installed = calls(folder)[-1]
+    assert f"--constraint {folder}/constraints.txt --constraint {folder}/constraints-classroom.txt" in installed
+    assert installed.endswith(f"--editable {folder}[classroom]")
+
+
 @pytest.mark.parametrize("name", ["constraints.txt", "pyproject.toml"])
 def test_a_changed_pin_installs_again(folder, name):
     run(folder, "core")

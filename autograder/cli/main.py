@@ -17,7 +17,7 @@ from pathlib import Path
 import typer
 
 from autograder import __version__
-from autograder.cli import author, lab, show, student
+from autograder.cli import author, instructor, lab, show, student
 from autograder.errors import AutograderError, EnvironmentProblem
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 student.register(app)
 lab.register(app)
+instructor.register(app)
 author.register(app)
 
 

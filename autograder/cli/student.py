@@ -49,7 +49,7 @@ Form = Annotated[FormName | None, typer.Option("--form", help="Which form to gra
 
 def register(app: typer.Typer) -> None:
     """Adds the commands, in the order in which a student meets them."""
-    for command in (status, check, watch, hint, quiz, solution, notebook, reset, report, grade, doctor):
+    for command in (status, check, watch, hint, quiz, solution, notebook, reset, report, doctor):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -102,23 +102,6 @@ def watch(name: Optionally = "", form: Form = None) -> None:
         watching = Watch(course, assignment, task, form.value if form else None)
     with watching:
         run(watching)
-
-
-def grade() -> None:
-    """Grade everything here, as a class would be; then the board."""
-    from autograder.learner.checking import grade_all
-    from autograder.reporting.pages import isolation
-    from autograder.reporting.terminal import board
-
-    course = _course()
-    with show.ProgressLine() as line:
-        graded = grade_all(course, course.assignments, line.on_test_of)
-    show.show(board(course, graded.reports, symbols=show.symbols()))
-    for report in list(graded.reports.values())[:1]:
-        show.console().print(isolation(report))
-    for error in graded.refused:
-        show.refuse(error)
-    raise typer.Exit(show.REFUSED if graded.refused else show.PASSED)
 
 
 def hint(name: Optionally = "") -> None:

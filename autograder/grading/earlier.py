@@ -14,8 +14,8 @@ from autograder.course import Assignment, Course
 from autograder.errors import AutograderError
 from autograder.grading.outline import borrowed, unwritten
 from autograder.grading.store import ReportStore
-from autograder.grading.submission import Submission, read_submission
-from autograder.report import NOT_WRITTEN, TestResult
+from autograder.grading.submission import read_submission
+from autograder.report import NOT_WRITTEN, Report, TestResult
 from autograder.testing.modules import Author, without_test_cells
 
 Module = tuple[str, str, str]
@@ -73,8 +73,25 @@ class Earlier:
         return [note for lack in self.lacks if (note := lack.note(results))]
 
 
-def earlier_modules(course: Course, assignment: Assignment, author: Author | None, text: str) -> Earlier:
-    """The modules in assignment.builds_on, in order, for a student whose module is `text`."""
+@dataclass(frozen=True)
+class Own:
+    """The student's own module of an earlier assignment, and which of its tasks are known to be right."""
+
+    filename: str
+    text: str
+    right: frozenset[str]
+
+
+OwnWork = Callable[[Assignment], Own | None]
+
+
+def earlier_modules(
+    course: Course, assignment: Assignment, author: Author | None, text: str, own_work: OwnWork | None = None
+) -> Earlier:
+    """The modules in assignment.builds_on, in order, for a student whose module is `text`.
+
+    own_work: their own work on an earlier assignment; default, what lies in that assignment's folder.
+    """
     ours = dict(author.earlier) if author else {}
     modules: list[Module] = []
     lacks: list[Lack] = []
@@ -83,14 +100,14 @@ def earlier_modules(course: Course, assignment: Assignment, author: Author | Non
         before = course.assignment(before_id)
         tasks = [task.name for task in before.tasks]
         used = borrowed(text, module, tasks)
-        own = _own(before)
+        own = own_work(before) if own_work else _own(course, before)
         wanted = used.names or frozenset(tasks)
-        missing = tuple(sorted(wanted - _right(course, before, own, wanted), key=_place_in(tasks)))
+        missing = tuple(sorted(wanted - _right(wanted, own, frozenset(tasks)), key=_place_in(tasks)))
         stands_in = module in ours and bool(missing)
         if stands_in:
             modules.append((module, f"{module} (the course's)", without_test_cells(ours[module].text("source.py"))))
         elif own is not None:
-            modules.append((module, own.path.name, own.text))
+            modules.append((module, own.filename, own.text))
         else:
             modules.append((module, f"{module}.py", "raise ImportError('there is no such file')"))
         if missing:
@@ -99,22 +116,25 @@ def earlier_modules(course: Course, assignment: Assignment, author: Author | Non
     return Earlier(tuple(modules), tuple(lacks))
 
 
-def _own(before: Assignment) -> Submission | None:
+def _own(course: Course, before: Assignment) -> Own | None:
     try:
-        return read_submission(before)
+        submission = read_submission(before)
     except AutograderError:
         return None
-
-
-def _right(course: Course, before: Assignment, own: Submission | None, wanted: Collection[str]) -> frozenset[str]:
-    """Those names that the last report on exactly this text says are right. What is no task is so where all are."""
     report = ReportStore(course.state).load(before.id)
-    if report is None or own is None:
-        return frozenset()
-    tasks = {task.name for task in before.tasks}
-    now = [task for task in report.by_task() if {test.submission for test in task.tests} == {own.sha256}]
-    done = {task.name for task in now if task.done}
-    return frozenset(name for name in wanted if name in done or (name not in tasks and tasks <= done))
+    return Own(submission.path.name, submission.text, right_tasks(report, submission.sha256))
+
+
+def right_tasks(report: Report | None, submission: str) -> frozenset[str]:
+    """The tasks that a report on exactly this submission says are right."""
+    tasks = report.by_task() if report else []
+    return frozenset(task.name for task in tasks if task.done and {t.submission for t in task.tests} == {submission})
+
+
+def _right(wanted: Collection[str], own: Own | None, tasks: frozenset[str]) -> frozenset[str]:
+    """Those of the names that are right. What is no task is so where all tasks are."""
+    right = own.right if own else frozenset()
+    return frozenset(name for name in wanted if name in right or (name not in tasks and tasks <= right))
 
 
 def _place_in(tasks: Sequence[str]) -> Callable[[str], tuple[int, str]]:

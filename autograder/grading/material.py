@@ -10,6 +10,7 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from autograder.grading.remembered import KnownAnswers, RememberedReference
 from autograder.grading.scoring import worth
 from autograder.testing.collect import TestCase, collect_tests
 from autograder.testing.modules import Author, earlier_authors, use_packages
-from autograder.testing.seeds import CALIBRATION_FILE, COUNT, RUNS, choose, reference_curves, vetted_seeds
+from autograder.testing.seeds import CALIBRATION_FILE, COUNT, IN_A_CLASS, RUNS, choose, reference_curves, vetted_seeds
 from autograder.testing.student import Student
 
 
@@ -59,6 +60,12 @@ class Material:
             self.live = LiveCandidates(self.author, known)
             self._remembered = RememberedReference(self.author) if remembers else None
 
+    @cached_property
+    def gates(self) -> frozenset[str]:
+        """Tasks with a graded run, and tasks that those build on: all of their tests decide whether it trains."""
+        training = {case.task for case in self.cases if case.graded_run}
+        return frozenset(training.union(*(self.assignment.task(name).needs for name in training)))
+
     @property
     def stale(self) -> bool:
         """Whether a file was written, added or taken away since it was read."""
@@ -74,10 +81,15 @@ class Material:
             return None
         return self._remembered(case, seed) if self._remembered else proxy(self.author)
 
-    def seeds(self, case: TestCase, student: str, secret: str) -> list[int]:
-        """The student's seeds of a test: the first one counts, the others serve to make sure."""
+    def seeds(self, case: TestCase, student: str, secret: str, of_a_class: bool = False) -> list[int]:
+        """The student's seeds of a test: the first one counts, the others serve to make sure.
+
+        of_a_class: among few of the vetted ones, so that what trusted code answers is soon known for all of them.
+        """
         vetted: Sequence[int] = self._vetted.get(case.family) or range(RUNS if case.graded_run else COUNT)
         name = f"{self.assignment.id}.{case.name}"
+        if of_a_class:
+            vetted = [choose(vetted, secret, name, "", draw) for draw in range(min(IN_A_CLASS, len(vetted)))]
         return [choose(vetted, secret, name, student, draw) for draw in range(3)]
 
     def _answers_hash(self, author: Author) -> str:

@@ -12,7 +12,7 @@ from typing import Protocol
 from autograder.course import Assignment, Course, Task
 from autograder.grading.confirming import Confirming, Judged, Ran
 from autograder.grading.diagnosis import is_whole, recognise, sentences, without_contradictions
-from autograder.grading.earlier import Earlier, earlier_modules
+from autograder.grading.earlier import Earlier, OwnWork, earlier_modules
 from autograder.grading.forbidden import forbidden_uses
 from autograder.grading.material import Material
 from autograder.grading.private import secret_of
@@ -62,11 +62,12 @@ def grade(
     kept: Sequence[Report | None] = (),
     material: Material | None = None,
     first: Collection[str] = (),
+    handed_in: HandedIn | None = None,
     on_test: Callable[[Progress], None] | None = None,
     on_run: Callable[[Report], None] | None = None,
     on_task: Callable[[Report], None] | None = None,
 ) -> Report:
-    """Grades the work in the assignment's folder: all of it, or one task.
+    """Grades the work in the assignment's folder, or what was handed in: all of it, or one task.
 
     training: whether graded runs run; without, only one that is in a `kept` report, on the same everything, counts.
     material: what was read for an earlier grading and has not changed. first: tasks that go before the others, so that
@@ -74,15 +75,16 @@ def grade(
     `on_run` is given what is known so far after each graded run, so that an interrupted grading does not train again;
     `on_task` after each task. Raises SubmissionError where the work cannot be read, SourceError where the tests cannot.
     """
-    submission = read_submission(assignment, form)
+    submission = handed_in.submission if handed_in else read_submission(assignment, form)
     use_packages(course.packages)
     material = material or Material(course, assignment)
     cases = [case for case in material.cases if task is None or case.task == task.name]
     if material.author:  # practice runs are for a kit: here the hidden ones train, and twice would be once too often
         cases = [case for case in cases if case.hidden or not case.graded_run]
-    earlier = earlier_modules(course, assignment, material.author, submission.text)
+    own_work = handed_in.own_work if handed_in else None
+    earlier = earlier_modules(course, assignment, material.author, submission.text, own_work)
     run = _Run(transport, submission, material, earlier, student, secret_of(course))
-    run.training, run.kept = training, kept
+    run.training, run.kept, run.of_a_class = training, kept, handed_in is not None
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     ordered = sorted(cases, key=lambda case: case.task not in first)
     numbers = {case.name: number for number, case in enumerate(ordered, 1)}
@@ -120,6 +122,15 @@ def _other_release(began: str, assignment: Assignment) -> str:
     return f"This file began as release {began} of {assignment.short}; it is graded with the tests of release {now}."
 
 
+@dataclass(frozen=True)
+class HandedIn:
+    """Work of a student of a class: it lies in no assignment's folder, and nothing beside it is read."""
+
+    submission: Submission
+    own_work: OwnWork
+    """The same student's work on earlier assignments."""
+
+
 class Tell(Protocol):
     """Told of each test before it runs, and of a training how far it has come."""
 
@@ -145,6 +156,7 @@ class _Run:
         self.student = student
         self.secret = secret
         self.training = True
+        self.of_a_class = False
         self.kept: Sequence[Report | None] = ()
         self.earlier = earlier
         self.notes: list[str] = []
@@ -170,7 +182,7 @@ class _Run:
             submission.text,
             submission.path.name,
             material.asks,
-            assignment.folder,
+            assignment.folder if submission.path.is_relative_to(assignment.folder) else None,
             assignment.requires,
             earlier.modules,
         )
@@ -203,7 +215,9 @@ class _Run:
     def task(self, cases: Sequence[TestCase], tell: Tell) -> Iterator[tuple[TestCase, TestResult]]:
         """The results of one task's tests: those of its graded runs last, when it is known how the others stand."""
         ran: list[tuple[TestCase, Ran]] = []
-        for case in (case for case in cases if not case.graded_run):
+        for case in self._numeric(cases):
+            if not self._worth_asking(case, cases, ran):
+                continue
             tell(case)
             held = self._not_worth_running(case)
             ran.append((case, Ran(held, True) if held else self._run(case, self._seeds(case)[0])))
@@ -214,6 +228,21 @@ class _Run:
         for case in (case for case in cases if case.graded_run):
             tell(case)
             yield case, self._graded_run(case, lambda share, case=case: tell(case, share=share))  # type: ignore[misc]
+
+    def _numeric(self, cases: Sequence[TestCase]) -> list[TestCase]:
+        """The tests that are no graded runs. Of a class the hidden ones come first: they say whether more is asked."""
+        numeric = [case for case in cases if not case.graded_run]
+        return sorted(numeric, key=lambda case: not case.hidden) if self.of_a_class else numeric
+
+    def _worth_asking(self, case: TestCase, cases: Sequence[TestCase], ran: Sequence[tuple[TestCase, Ran]]) -> bool:
+        """In a class, public tests say what is wrong where something is: where all hidden ones pass they add nothing.
+
+        Unless points hang on them: where a hidden test needs one, and where training waits for all tests of a task.
+        """
+        if not self.of_a_class or case.hidden or any(not one.verdict.passed for _, one in ran):
+            return True
+        needed = {name for other in cases if other.hidden for name in other.needs}
+        return case.family in needed or not any(other.hidden for other in cases) or case.task in self.material.gates
 
     def _result(self, case: TestCase, judged: Judged) -> TestResult:
         seeds = self._seeds(case)
@@ -319,7 +348,9 @@ class _Run:
         return ran
 
     def _seeds(self, case: TestCase) -> list[int]:
-        return self.material.seeds(case, self.student, self.secret)
+        """The student's; of a training in a class the work's own, so that the same work trains once."""
+        same_for = self.submission.sha256 if self.of_a_class and case.graded_run else self.student
+        return self.material.seeds(case, same_for, self.secret, self.of_a_class)
 
     def _not_worth_running(self, case: TestCase) -> Verdict | None:
         if self._broken:

@@ -58,11 +58,16 @@ def read_submission(assignment: Assignment, form: Form | None = None) -> Submiss
     chosen = form or live_form(assignment)
     path = assignment.module_path if chosen == "py" else assignment.notebook_path
     text = read_text(path, mend=f"autograder reset {assignment.short}    lays a fresh stub")
-    release = _stamped(rf"\({re.escape(assignment.id)}, release ([0-9a-f]{{6,64}})\)", text)
+    release = began_as(text, assignment.id, chosen)
     if chosen == "ipynb":
-        release = release or _stamped(r'"release": *"([0-9a-f]{6,64})"', text)
         text = notebook_source(text, path)
     return Submission(text, path, chosen, release)
+
+
+def began_as(text: str, assignment: str, form: Form) -> str:
+    """The release that a file began as: it stands in the head of a module, or among a notebook's metadata."""
+    release = _stamped(rf"\({re.escape(assignment)}, release ([0-9a-f]{{6,64}})\)", text)
+    return release or (_stamped(r'"release": *"([0-9a-f]{6,64})"', text) if form == "ipynb" else "")
 
 
 def _stamped(mark: str, text: str) -> str:

@@ -17,6 +17,9 @@ from typing import Any
 COUNT = 32
 """Input seeds vetted for each test."""
 
+IN_A_CLASS = 8
+"""So many of them are given out in one class, chosen by its secret: which of them a student gets, their id decides."""
+
 RUNS = 8
 """Seeds vetted for each graded run."""
 
