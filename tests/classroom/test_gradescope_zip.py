@@ -278,6 +278,7 @@ def test_a_course_in_which_one_assignment_builds_on_another(tmp_path):
     write_zips(root, tmp_path / "zips")
     from autograder.authoring.release import built
     from autograder.classroom.kit import staged_course
+    from autograder.testing.modules import without_test_cells
 
     course = staged_course(built(root)[0])
     later = next(assignment for assignment in course if assignment.builds_on)
@@ -290,10 +291,11 @@ def test_a_course_in_which_one_assignment_builds_on_another(tmp_path):
     for name in ("submission", "results"):
         (base / name).mkdir(parents=True)
     _unpack(tmp_path / "zips" / f"{later.id}.zip", base / "source")
-    shutil.copy(base / f"source/assignments/{later.id}/{later.module}.py", base / "submission")
+    right = without_test_cells((root / "solutions" / later.id / "source.py").read_text(encoding="utf-8"))
+    (base / "submission" / f"{later.module}.py").write_text(right, encoding="utf-8")
     from autograder.classroom.harness import grade_upload
 
     report = grade_upload(base)
     assert report.assignment == later.id
-    assert report.points == 0
+    assert report.points == later.points
     assert any("course's own" in note for note in report.notes)
