@@ -42,7 +42,7 @@
 # |---|---|---|
 # | tables | `V` (S,), `Q` (S, A), `P` (S, A, S) with `P[s, a, s']`, `R` (S, A), `pi` (S, A); all float64 | texts with $p(s', r \mid s, a)$ or rewards of $(s, a, s')$: `R` here is already the mean |
 # | the reward of this very step | is **not** discounted | texts that begin the sum with $\gamma$ |
-# | discount | $0 \le \gamma < 1$, anything else is refused by **every** function here | episodic texts with $\gamma = 1$ |
+# | discount | $0 \le \gamma < 1$, anything else is refused by **every** function here (`check_gamma`, at the top of your file, does it) | episodic texts with $\gamma = 1$ |
 # | a terminal state in `P` and `R` | returns to itself with reward 0 | |
 # | `terminated` | the world ended: nothing comes after, **whatever the table says** of the last state | |
 # | truncated (a time limit) | only the clock ran out: the value of the last state **still counts** | old gym's single `done` |
@@ -50,7 +50,7 @@
 # | ties of `value_iteration` | the **lowest** index among the actions within 1e-9 of the best | |
 # | ties of `q_learning` | broken **at random** while it acts | codes that call argmax |
 # | tables that you are given | never change: return a new one | codes that write `Q[s, a] +=` |
-# | bad input | is refused: raise `ValueError` and say what is wrong | |
+# | bad input | what a task or its docstring names as bad is refused: raise `ValueError` and say what is wrong. About any other nonsense no test asks | |
 #
 # Letters: $S$ states, $A$ actions, $T$ steps of an episode, $\alpha$ step size, $\gamma$ discount, $\lambda$ how long
 # credit lasts, $\pi$ the policy.
@@ -206,9 +206,9 @@ def test_bad_probabilities_and_discounts_are_refused(student):
 # $R(s, a) + \gamma \sum_{s'} P(s' \mid s, a) V(s')$, and among actions within 1e-9 of the largest the lowest index.
 #
 # **By hand.** In state 0, action 0 takes 1 and stays; action 1 takes nothing and goes to state 1, which pays 3 for
-# staying. $\gamma = \tfrac12$. After one sweep $V = (1, 3)$; after two, $V(0) = \max(1 + \tfrac12, 0 + \tfrac32) =
-# \tfrac32$ and $V(1) = \tfrac92$. Greedy in these: $1 + \tfrac34$ against $\tfrac94$, so action 1: the
-# patient one.
+# staying by action 0 (by action 1 it stays for nothing). $\gamma = \tfrac12$. After one sweep $V = (1, 3)$; after two,
+# $V(0) = \max(1 + \tfrac12, 0 + \tfrac32) = \tfrac32$ and $V(1) = \tfrac92$. Greedy in these: $1 + \tfrac34$ against
+# $\tfrac94$, so action 1 in state 0: the patient one.
 
 
 # %% task="value_iteration" points=4 minutes=20
@@ -411,8 +411,9 @@ def td_lambda(
 
 
 # %% [markdown] hints="td_lambda"
-# 1. Write the traces of the states 0, 1, 0 after each step, on paper. What is the trace of state 0 at the end, and does
-#    the state that was just left have its trace before or after the update?
+# 1. An episode leaves state 0, then 1, then 0 again. Write all traces after each of these steps on paper, with g for
+#    gamma times lambda. What is the trace of state 0 at the end? And is the state that is being left credited with this
+#    very step's error, or only with later ones?
 # 2. One loop over t with two tables, V and z. Fade all traces, add 1 to the one of s_t, compute the error with the V of
 #    this moment, and move *all* states by alpha times the error times their trace.
 # 3. In the loop: `z = gamma * lam * z`, `z[s] += 1`, `delta = r + gamma * V[s_next] - V[s]` (without the middle term
@@ -577,9 +578,11 @@ def test_q_of_the_handout(student):
 # - **Learning** is `q_update` with constant `alpha`: towards $r + \gamma \max_{a'} Q(s', a')$.
 # - **Ends.** `env.step` returns `(s_next, reward, terminated, truncated, info)`. Terminated: nothing comes after.
 #   Truncated: a clock stopped the episode, and $s'$ **keeps its value** in the target. (Both at once: terminated.) After
-#   either one, `env.reset()` begins the next episode.
+#   either one, `env.reset()` begins the next episode (after the very last step it makes no difference).
 # - **Seeds.** `env.reset(seed=seed)` once, at the beginning, and never again with a seed: else every episode has the
 #   same luck. Your own dice begin at `seed` as well, so that one seed always gives one table.
+#
+# To try it, in the folder of this assignment:
 #
 # ```python
 # import gymnasium
@@ -593,7 +596,8 @@ def test_q_of_the_handout(student):
 # with 50,000 steps, $\alpha = 0.05$, $\gamma = 0.99$, $\varepsilon = 0.4$: the greedy policy of your table reaches the
 # goal within 100 steps with probability 0.5 or more (0.74 is the most that anybody can). On *CliffWalking-v1*, with
 # 20,000 steps, $\alpha = 0.5$, $\gamma = 0.99$, $\varepsilon = 0.1$: the greedy policy has a return of exactly $-13$,
-# which is the shortest way. Where your table has equal entries, the grader takes the lowest index.
+# which is the shortest way. Where your table has equal entries, the grader takes the lowest index. The lake may take 120
+# seconds of processor time and the cliff 60; a plain loop that calls `q_update` needs a small part of that.
 
 
 # %% task="q_learning" points=6 minutes=40
