@@ -12,16 +12,22 @@ from autograder.report import Report
 
 
 def stale(course: Course, reports: Mapping[str, Report]) -> frozenset[str]:
-    """Assignments whose file was edited after the last check."""
+    """Assignments with a verdict on an earlier text than the file's: edited after a check, or after that of one task."""
     edited = set()
     for assignment in course:
         report = reports.get(assignment.id)
         try:
-            if report and read_submission(assignment).sha256 != report.submission:
+            if report and _seen(report) != {read_submission(assignment).sha256}:
                 edited.add(assignment.id)
         except AutograderError:
             edited.add(assignment.id)
     return frozenset(edited)
+
+
+def _seen(report: Report) -> set[str]:
+    """The texts that the report's verdicts are of: a check of one task leaves the others' as they were."""
+    tests = {test.submission for test in report.tests if test.submission and test.outcome != "skipped"}
+    return tests | {report.submission}
 
 
 def edited_tasks(assignment: Assignment, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

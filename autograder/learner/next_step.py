@@ -63,6 +63,9 @@ def step_in(assignment: Assignment, report: Report | None) -> NextStep:
         sentence = f"A test of {task.name} broke on our side. Check again; if it stays, report it."
         return NextStep("ours", sentence, check, assignment.id, task.name)
     if result is not None and tried(result):
+        if _unchecked(assignment, task, report):
+            sentence = f"Check {task.name}: {where} was edited since its last check."
+            return NextStep("check", sentence, f"{check}.{task.name}", assignment.id, task.name)
         return NextStep("mend", f"Mend {task.name} in {where}, then", check, assignment.id, task.name)
     return write_step(assignment, task, report)
 

@@ -95,3 +95,15 @@ def test_what_its_tests_have_seen_is_not_sent_to_them_again(toy_course, report_o
     report = report_of(mean="unwritten", running_mean="unwritten")
     seen = replace(report, submission=now, tests=tuple(replace(test, submission=now) for test in report.tests))
     assert next_step(toy_course, {report.assignment: seen}).kind == "start"
+
+
+def test_what_failed_and_was_edited_since_is_checked_before_it_is_mended_again(toy_course, report_of):
+    assignment = toy_course.assignment("t01")
+    report = report_of(mean="failed", running_mean="unwritten")
+    assignment.module_path.write_text(WRITTEN)
+    step = step_in(assignment, report)
+    assert (step.kind, step.command) == ("check", "autograder check t01.mean")
+    assert "edited since its last check" in step.sentence
+    now = read_submission(assignment).sha256
+    seen = replace(report, tests=tuple(replace(test, submission=now) for test in report.tests))
+    assert step_in(assignment, seen).kind == "mend"
