@@ -94,6 +94,11 @@ class Assignment:
         return self.root / "solutions" / self.id
 
     @property
+    def has_solution(self) -> bool:
+        """Whether the authors' source is here: a student's kit has none."""
+        return (self.solution_folder / "source.py").is_file()
+
+    @property
     def module_path(self) -> Path:
         return self.folder / f"{self.module}.py"
 

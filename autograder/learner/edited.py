@@ -12,7 +12,7 @@ from autograder.report import Report
 
 
 def stale(course: Course, reports: Mapping[str, Report]) -> frozenset[str]:
-    """Assignments with a verdict on an earlier text than the file's: edited after a check, or after that of one task."""
+    """Assignments with a verdict on an earlier text than the file's: edited after some check."""
     edited = set()
     for assignment in course:
         report = reports.get(assignment.id)

@@ -39,7 +39,8 @@ def hints(shown: Hints, symbols: Symbols = UNICODE) -> RenderableType:
             Text(f"{plural(shown.left, 'more hint')}, when you want it: autograder hint {target}", style="dim")
         )
     else:
-        parts.append(Text(f"That was the last one. autograder solution {target} shows our way.", style="dim"))
+        ours = f" autograder solution {target} shows our way." if shown.assignment.has_solution else ""
+        parts.append(Text(f"That was the last one.{ours}", style="dim"))
     return Group(*parts)
 
 

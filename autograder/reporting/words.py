@@ -153,9 +153,10 @@ def what_next(
         step = step_in(assignment, report)
     if step.kind != "done":
         return [Suggestion(step.command, sentence=step.sentence)]
+    ours = Suggestion(f"autograder solution {short}.{task or assignment.tasks[0].name}", "our way beside yours")
     return [
         Suggestion(f"autograder quiz {short}", "questions that explain"),
-        Suggestion(f"autograder solution {short}.{task or assignment.tasks[0].name}", "our way beside yours"),
+        *([ours] if assignment.has_solution else []),
         Suggestion("autograder status", "what comes next"),
     ]
 
@@ -166,6 +167,8 @@ def _hint(assignment: Assignment, name: str, progress: Progress) -> Suggestion:
     if read < hints:
         which = ("the first", "the second", "the third")[read] if read < 3 else f"number {read + 1}"
         return Suggestion(f"autograder hint {target}", f"{which} of {plural(hints, 'hint')}")
+    if not assignment.has_solution:
+        return Suggestion(f"autograder hint {target}", "all hints are read; this shows them again")
     return Suggestion(f"autograder solution {target}", "all hints are read, so the solution opens")
 
 

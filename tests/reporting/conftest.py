@@ -40,6 +40,9 @@ def course(tmp_path: Path) -> Course:
         Month("month1", "Month 1: foundations", ("a02_attention", "a03_block")),
         Month("month2", "Month 2: language", ("a04_text",)),
     )
+    for one in assignments:  # as on a machine that has the authors' sources; a kit has none
+        one.solution_folder.mkdir(parents=True)
+        (one.solution_folder / "source.py").touch()
     return Course("From Attention to GRPO", tmp_path, months, assignments)
 
 

@@ -45,6 +45,14 @@ def test_hints_show_what_is_open_and_what_is_left(assignment, opened, said):
         assert (hint in text) == (number < opened)
 
 
+def test_a_kit_without_solutions_offers_none(assignment):
+    (assignment.solution_folder / "source.py").unlink()
+    task = assignment.task("attention")
+    text = text_of(pages.hints(Hints(assignment, task, task.hints, fresh=True)))
+    assert "That was the last one." in text
+    assert "solution" not in text
+
+
 def test_a_wrong_choice_is_explained_and_so_is_the_right_one():
     text = text_of(pages.explanation(ASKED, 0))
     assert "Not a. One is none." in text

@@ -95,6 +95,13 @@ def test_after_the_last_hint_the_solution_is_offered(assignment, progress, halfw
     )
 
 
+def test_a_kit_without_solutions_offers_none(assignment, progress, halfway, all_passed):
+    (assignment.solution_folder / "source.py").unlink()
+    progress.hints["a02_attention.attention"] = 3
+    assert text_of(screen(halfway, assignment, progress)).splitlines()[-1].startswith("→ autograder hint a02.attention")
+    assert "autograder solution" not in text_of(screen(all_passed, assignment, progress))
+
+
 def test_a_fault_of_ours_is_said_to_be_ours(assignment, progress, report_of, test_of):
     report = report_of(test_of("causal_mask", "one", "error", reason="the reference did not answer"))
     text = text_of(screen(report, assignment, progress))
