@@ -4,6 +4,7 @@ Deterministic on one machine and one thread: the same command gives the same num
 package, because one of the models is trained as a09 asks its students to.
 """
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import torch
 import torch.nn.functional as F
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from common import reviews, sums
-from common.preferences import RewardModel, ShippedHead, bradley_terry_labels, generate
+from common.preferences import RewardModel, ShippedHead, generate, order_and_calibration
 from common.tiny_lm import WEIGHTS, TinyLM, pretrained, save_weights
 
 
@@ -59,45 +60,28 @@ def reviews_base():
 
 
 def reviews_rm():
-    """What 4,000 pairs of reviews teach, judged by a judge who errs: 300 steps of 64, from reviews_base."""
+    """What 4,000 judged pairs of reviews teach in 300 steps of 64, from reviews_base: as the reference of a09 trains."""
     generator = torch.Generator().manual_seed(3)
-    (a, a_mask), (b, b_mask), gap = pairs(4000, generator)
-    prefer_a = bradley_terry_labels(gap, torch.zeros(()), generator)
-    sign = torch.where(prefer_a, 1.0, -1.0)  # (N,)
-    torch.manual_seed(3)
-    lm = pretrained("reviews_base").train()
-    model = RewardModel(lm, ShippedHead(lm.config["d_model"]))
-    torch.nn.init.normal_(model.head.score.weight, std=(lm.config["d_model"] + 1) ** -0.5)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RM_LR, weight_decay=0.01)
-    for step in range(300):
-        optimizer.param_groups[0]["lr"] = RM_LR * min(1.0, (step + 1) / 30, (300 - step) / 100)
-        rows = torch.randint(len(a), (64,), generator=generator)
-        difference = model(a[rows], a_mask[rows]) - model(b[rows], b_mask[rows])  # (64,)
-        loss = -F.logsigmoid(sign[rows] * difference).mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+    pairs = reviews.judged_pairs(4000, generator)
+    given = (*reviews.whole(pairs, "chosen"), *reviews.whole(pairs, "rejected"), pairs["numbers"])
+    trained = reference_of_a09().train_reward_model(pretrained("reviews_base"), *given, 300, 3)
+    model = RewardModel(trained.lm, ShippedHead(trained.config["d_model"]))
+    model.head.load_state_dict(trained.head.state_dict())
 
-    model.eval()
-    (a, a_mask), (b, b_mask), gap = pairs(1000, generator)
+    fresh = reviews.unjudged_pairs(1000, generator)
     with torch.no_grad():
-        difference = model(a, a_mask) - model(b, b_mask)  # (1000,)
-    apart = gap != 0
-    right = ((difference > 0) == (gap > 0))[apart].float().mean()
-    print(f"reviews_rm: loss {loss.item():.3f}, {right:.3f} of {int(apart.sum())} fresh pairs in the order of gold")
+        chances = torch.sigmoid(model(*reviews.whole(fresh, "a")) - model(*reviews.whole(fresh, "b")))  # (1000,)
+    order, error = order_and_calibration(chances, fresh["gap"])
+    print(f"reviews_rm: {order:.3f} of fresh pairs in the order of gold, calibration error {error:.3f}")
     return model
 
 
-def pairs(n, generator):
-    """n pairs of responses to one prompt each, as whole texts; and by how much the first is better by the rules."""
-    prompts, prompt_mask, _ = reviews.sample_prompts(n, generator)
-    texts, scores = [], []
-    for _ in range(2):
-        responses, mask = reviews.sample_responses(n, generator)
-        texts.append(reviews.together(prompts, prompt_mask, responses, mask))
-        scores.append(reviews.gold_scores(responses, mask))
-    return *texts, scores[0] - scores[1]
+def reference_of_a09():
+    spec = importlib.util.spec_from_file_location("a09", HERE / "a09_reward_model" / "source.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(HERE / "a09_reward_model"))  # its tests, which are not run, import its asks
+    spec.loader.exec_module(module)
+    return module
 
 
 def shares(texts):
@@ -129,7 +113,6 @@ def sums_warm():
 
 
 SUMS_LR = 1.05e-3
-RM_LR = 1e-3
 
 
 def main():

@@ -13,6 +13,8 @@ help    whether it gives an opinion and ends.
 import torch
 from torch import Tensor
 
+from common.preferences import bradley_terry_labels
+
 WORDS = [
     "<pad>", "<bos>", "<eos>", "the", "our", "honestly", "room", "food", "staff", "view", "was", "it", "very", "not",
     "and", "but", ".", "lovely", "warm", "clean", "dull", "noisy", "awful", "damn", "stupid",
@@ -113,6 +115,42 @@ def sample_responses(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor
         ids = encode(_written(draw))
         row[: len(ids)] = torch.tensor(ids)
     return tokens, tokens != PAD
+
+
+def judged_pairs(n: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """n pairs of responses to one prompt each, as a judge chose who errs by Bradley-Terry on their gold.
+
+    prompts, chosen, rejected and the mask of each (prompts_mask, ...), numbers (n,) of the prompts, and gap (n,): by how
+    much the chosen one is better by the rules, below 0 where the judge erred.
+    """
+    pairs = unjudged_pairs(n, generator)
+    prefers_a = bradley_terry_labels(pairs["gap"], torch.zeros(()), generator)  # (n,)
+    pick = prefers_a[:, None]
+    a, a_mask, b, b_mask = (pairs[name] for name in ("a", "a_mask", "b", "b_mask"))
+    return {name: pairs[name] for name in ("prompts", "prompts_mask", "numbers")} | {
+        "chosen": torch.where(pick, a, b),
+        "chosen_mask": torch.where(pick, a_mask, b_mask),
+        "rejected": torch.where(pick, b, a),
+        "rejected_mask": torch.where(pick, b_mask, a_mask),
+        "gap": torch.where(prefers_a, pairs["gap"], -pairs["gap"]),
+    }
+
+
+def unjudged_pairs(n: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """n pairs of responses in no order: prompts, a and b with their masks, numbers, and gap = gold of a - gold of b."""
+    prompts, prompts_mask, numbers = sample_prompts(n, generator)
+    a, a_mask = sample_responses(n, generator)
+    b, b_mask = sample_responses(n, generator)
+    gap = gold_scores(a, a_mask) - gold_scores(b, b_mask)  # (n,)
+    return {
+        "prompts": prompts, "prompts_mask": prompts_mask, "numbers": numbers,
+        "a": a, "a_mask": a_mask, "b": b, "b_mask": b_mask, "gap": gap,
+    }  # fmt: skip
+
+
+def whole(pairs: dict[str, Tensor], which: str) -> tuple[Tensor, Tensor]:
+    """One side of pairs, "chosen" for example, as whole texts: tokens (n, 17), mask (n, 17)."""
+    return together(pairs["prompts"], pairs["prompts_mask"], pairs[which], pairs[f"{which}_mask"])
 
 
 def together(prompts: Tensor, prompt_mask: Tensor, responses: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -37,6 +37,12 @@ def _filled(number: float) -> Fill:
             return type(result)(number)
         if isinstance(result, np.ndarray):
             return np.full_like(result, number)
+        if hasattr(result, "load_state_dict"):  # a trained model: one that learnt nothing
+            model = copy.deepcopy(result)
+            model.load_state_dict(fill(dict(model.state_dict()), args))
+            return model
+        if inspect.isfunction(result):  # one that gives nothing
+            return lambda *given: fill(result(*given), given)
         return result.new_full(result.shape, number) if hasattr(result, "new_full") else result
 
     return fill

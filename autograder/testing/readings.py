@@ -24,6 +24,19 @@ AT_ONCE = 32
 """Windows that go through the model together."""
 
 
+def take_weights(model: nn.Module, weights: Any) -> None:
+    """Puts weights, plain arrays by name, into the grader's own model. Fails where they are not those of its class."""
+    wanted = model.state_dict()
+    if not isinstance(weights, dict) or set(weights) != set(wanted):
+        raise WrongAnswer("The weights have other names than those of the class that should be trained.")
+    for name, tensor in wanted.items():
+        if not isinstance(weights[name], Tensor) or weights[name].shape != tensor.shape:
+            raise WrongAnswer(f"The weights {name} have another shape than those of the class.")
+        if not weights[name].isfinite().all():
+            raise WrongAnswer(f"The weights {name} hold numbers that are not finite.")
+    model.load_state_dict(weights)
+
+
 class Reader:
     """One graded run's model, and the text that it is asked about.
 
@@ -53,13 +66,7 @@ class Reader:
 
     def take(self, weights: Any) -> None:
         """Puts a trained model's weights into the grader's own. Fails where names or shapes are not the class's."""
-        wanted = self.model.state_dict()
-        if not isinstance(weights, dict) or set(weights) != set(wanted):
-            raise WrongAnswer("The weights have other names than those of the class that should be trained.")
-        for name, tensor in wanted.items():
-            if not isinstance(weights[name], Tensor) or weights[name].shape != tensor.shape:
-                raise WrongAnswer(f"The weights {name} have another shape than those of the class.")
-        self.model.load_state_dict(weights)
+        take_weights(self.model, weights)
 
     def agrees(self, logits: Any, tokens: Tensor, atol: float = 1e-4) -> None:
         """Fails unless `logits`, what the student's own model says of `tokens` (B, T), is what these weights say."""

@@ -54,6 +54,24 @@ def reward_model(name: str) -> RewardModel:
     return model
 
 
+def order_and_calibration(chances: Tensor, gap: Tensor, bins: int = 10) -> tuple[float, float]:
+    """How good chances (N,) that a is preferred are, where gap (N,) is the true score of a minus that of b.
+
+    The share of pairs (ties left out) in the true order; and the calibration error: pairs are sorted into equal bins by
+    their chance, and the mean chance of each is compared with the mean of the true ones, sigmoid(gap).
+    """
+    apart = gap != 0
+    order = ((chances > 0.5) == (gap > 0))[apart].float().mean().item()
+    bin_of = (chances * bins).long().clamp(0, bins - 1)  # (N,)
+    error = 0.0
+    for i in range(bins):
+        inside = bin_of == i
+        if inside.any():
+            off = (chances[inside].mean() - torch.sigmoid(gap[inside]).mean()).abs().item()
+            error += off * inside.float().mean().item()
+    return order, error
+
+
 @torch.no_grad()
 def generate(
     lm: TinyLM,

@@ -35,6 +35,16 @@ def test_the_toy_course_passes(gate):
     assert {row.id for row in found.mistakes if not row.recognised_in} == {"empty_is_zero"}  # a lone number
 
 
+def test_a_test_that_skips_without_a_package_is_no_lapse(gate):
+    skipping = (
+        '@task("mean")\ndef test_same_as_a_library(student):\n    """The mean is the library\'s."""\n'
+        '    pytest.importorskip("no_such_library")\n    student.mean([1.0]).equals(1.0)\n\n\n'
+    )
+    first = '@task("mean")\n@pytest.mark.parametrize(("xs", "expected"), [([3.0], 3.0)'
+    found = gate("source.py", first, skipping + first)
+    assert found.lapses == []
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [

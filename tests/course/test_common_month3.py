@@ -225,6 +225,34 @@ def test_a_judge_who_errs_as_often_as_stated(common):
     assert abs(labels.float().mean() - 1 / (1 + math.exp(-1))) < 0.016
 
 
+def test_judged_pairs_are_pairs_in_the_judges_order(common):
+    import torch
+
+    reviews = common("reviews")
+    pairs = reviews.judged_pairs(1500, generator(2))
+    for which in ("chosen", "rejected"):
+        tokens, mask = reviews.whole(pairs, which)
+        assert tokens.shape == mask.shape == (1500, 17)
+    golds = [reviews.gold_scores(pairs[which], pairs[f"{which}_mask"]) for which in ("chosen", "rejected")]
+    assert torch.equal(golds[0] - golds[1], pairs["gap"])
+    right = (pairs["gap"] > 0)[pairs["gap"] != 0].float().mean()
+    assert 0.78 < right < 0.90  # about one label in five or six is wrong
+
+
+def test_order_and_calibration_by_hand(common):
+    import torch
+
+    measure = common("preferences").order_and_calibration
+    gap = torch.tensor([1.0, -1.0, 0.0, 2.0])
+    true = torch.sigmoid(gap)
+    assert measure(true, gap) == (1.0, pytest.approx(0.0, abs=1e-6))
+    assert measure(1 - true, gap)[0] == 0.0
+    sure = torch.tensor([0.99, 0.01, 0.5, 0.99])
+    # bins: {1, 2} above 0.9 with truths sigma(1), sigma(2); one below 0.1; one in the middle that is right
+    high = 2 * abs(0.99 - (1 / (1 + math.exp(-1)) + 1 / (1 + math.exp(-2))) / 2)
+    assert measure(sure, gap)[1] == pytest.approx((high + abs(0.01 - 1 / (1 + math.exp(1)))) / 4, abs=1e-5)
+
+
 def test_the_sampler_stops_each_row_at_its_own_end(common):
     import torch
 
