@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -266,5 +267,6 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _nearest(name: str, known: list[str], prefix: str = "") -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    spelled = re.sub(r"\d+", lambda digits: digits[0].zfill(2), name)  # a2 means a02, and is no nearer to a12
+    close = difflib.get_close_matches(spelled, known, n=1, cutoff=0.4)
     return f"; did you mean {prefix}{close[0]}?" if close else ""
