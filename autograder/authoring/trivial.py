@@ -33,6 +33,8 @@ def _filled(number: float) -> Fill:
             return type(result)(fill(item, args) for item in result)
         if isinstance(result, dict):
             return {key: fill(item, args) for key, item in result.items()}
+        if isinstance(result, str):
+            return str(number) if number else ""
         if isinstance(result, bool | int | float):
             return type(result)(number)
         if isinstance(result, np.ndarray):
