@@ -1,0 +1,201 @@
+"""Draws the figures of the reading on quantisation: python docs/learn/figures/a15_quantization.py
+
+The levels are computed here. What a language model with outliers says through each kind of product was measured by the
+same program with the course's own reference, and is kept in data/quantization.json:
+
+    python docs/learn/figures/a15_quantization.py --measure        (some seconds)
+
+Colours, fonts and the way of saving are those of the figures on attention. Running this twice gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from a02_attention import AMBER, BLUE, FOLDER, QUIET, WIDTH, save
+from matplotlib.figure import Figure
+
+mpl.rcParams["svg.hashsalt"] = "a15_quantization"
+DATA = FOLDER / "data" / "quantization.json"
+SOLUTIONS = FOLDER.parents[2] / "solutions"
+CHANNELS, FACTOR = [3, 17, 40], 400.0
+
+
+def main() -> None:
+    """Draws all figures into this folder."""
+    if "--measure" in sys.argv[1:]:
+        DATA.write_text(json.dumps(measured(), indent=1) + "\n", encoding="utf-8")
+    found = json.loads(DATA.read_text(encoding="utf-8"))
+    save(channels(found), "a15_channels", "Largest activation of each channel", channels_in_words(found))
+    save(perplexities(found), "a15_perplexity", "Perplexity by kind of product", perplexities_in_words(found))
+    save(levels(), "a15_levels", "Sixteen levels under a bell curve", LEVELS)
+
+
+@functools.cache
+def course() -> Any:
+    """The course's own solution of a15."""
+    sys.path[:0] = [str(SOLUTIONS.parent), str(SOLUTIONS)]
+    from autograder.testing.modules import Author
+
+    return Author(SOLUTIONS / "a15_quantization").reference()
+
+
+# ------------------------------------------------------------------------------------------------------------- measured
+
+
+def measured() -> dict[str, Any]:
+    """The largest activations before and after smoothing, and perplexities."""
+    quantization = course()
+    import torch
+    from common import reviews
+    from common.preferences import generate
+    from common.quantization import plant_outliers
+    from common.tiny_lm import pretrained
+
+    generator = torch.Generator().manual_seed(0)
+    prompts, prompt_mask, _ = reviews.sample_prompts(1000, generator)
+    base = pretrained("reviews_base")
+    said = generate(base, prompts, prompt_mask, 12, reviews.EOS, reviews.PAD, 1.0, generator)
+    tokens, mask = reviews.together(prompts, prompt_mask, *said)
+
+    def speaks(linear: Callable[..., Any] | None, smoothed: bool = False) -> tuple[float, list[float]]:
+        """Perplexity, and the largest activations before the first product, if the products qkv and up are so."""
+        model = plant_outliers(pretrained("reviews_base"), CHANNELS, FACTOR)
+        seen: list[Any] = []
+        for block in model.blocks if smoothed else []:
+            for norm, layer in ((block.norm1, block.qkv), (block.norm2, block.up)):
+                largest: list[Any] = []
+                note = functools.partial(lambda to, _, x: to.append(x[0][mask].abs().amax(0)), largest)
+                hook = layer.register_forward_pre_hook(note)
+                with torch.no_grad():
+                    model(tokens, mask)
+                    hook.remove()
+                    s = quantization.smooth(largest[0], layer.weight)
+                    parts = quantization.fold(norm.weight, norm.bias, layer.weight, s)
+                    for old, new in zip((norm.weight, norm.bias, layer.weight), parts, strict=True):
+                        old.copy_(new)
+        first = model.blocks[0].qkv
+        for block in model.blocks:
+            for layer in (block.qkv, block.up):
+                if linear:
+                    layer.forward = lambda x, layer=layer: linear(x, layer.weight) + layer.bias
+        original = first.forward
+        first.forward = lambda x: seen.append(x[mask].abs().amax(0)) or original(x)
+        with torch.no_grad():
+            logits = model(tokens, mask)
+        first_word = prompts.shape[1]  # the model has learnt to answer, not to ask
+        log_p = logits[:, first_word - 1 : -1].log_softmax(-1).gather(2, tokens[:, first_word:, None])[..., 0]
+        real = mask[:, first_word:]
+        perplexity = torch.exp(-(log_p * real).sum() / real.sum()).item()
+        return round(perplexity, 3), [round(x, 3) for x in seen[0].tolist()]
+
+    def per_tensor(x: Any, weight: Any) -> Any:
+        codes, scale = quantization.absmax_quantize(x)
+        w_codes, w_scale = quantization.absmax_quantize(weight, dim=1)
+        return (codes.float() @ w_codes.float().T) * scale * w_scale.T
+
+    def by_rows(x: Any, weight: Any) -> Any:
+        return quantization.int8_matmul(x.reshape(-1, x.shape[-1]), weight).view(*x.shape[:-1], -1)
+
+    plain, before = speaks(None)
+    smooth, after = speaks(per_tensor, smoothed=True)
+    return {
+        "before": before,
+        "after": after,
+        "perplexity": {
+            "float32": plain,
+            "int8, one scale": speaks(per_tensor)[0],
+            "int8, a scale a row": speaks(by_rows)[0],
+            "LLM.int8()": speaks(quantization.llm_int8_linear)[0],
+            "smoothed, one scale": smooth,
+        },
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------- channels
+
+
+def channels_in_words(found: dict[str, Any]) -> str:
+    """The alternative text: ordinary channels, and the three that are not."""
+    ordinary = [x for i, x in enumerate(found["before"]) if i not in CHANNELS]
+    loud = [found["before"][i] for i in CHANNELS]
+    after = sorted(found["after"])
+    return (
+        f"Largest absolute activation of each of {len(found['before'])} channels, on a logarithmic scale. Before: "
+        f"ordinary ones between {min(ordinary):.1f} and {max(ordinary):.1f}, three at {min(loud):.0f} to "
+        f"{max(loud):.0f}. After smoothing all lie between {after[0]:.2f} and {after[-1]:.2f}."
+    )
+
+
+def channels(found: dict[str, Any]) -> Figure:
+    """Before and after smoothing."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 2.8))
+    places = np.arange(len(found["before"]))
+    axis.scatter(places, found["before"], color=AMBER, s=14)
+    axis.scatter(places, found["after"], color=BLUE, s=14)
+    axis.annotate(
+        "as they are", (places[-1] + 1.5, found["before"][-1]), color=AMBER, va="center", annotation_clip=False
+    )
+    axis.annotate("smoothed", (places[-1] + 1.5, found["after"][-1]), color=BLUE, va="center", annotation_clip=False)
+    axis.set(yscale="log", xlabel="channel", ylabel="largest |activation|", xlim=(-1, len(places)))
+    axis.grid(axis="y")
+    return figure
+
+
+# ----------------------------------------------------------------------------------------------------------- perplexity
+
+
+def perplexities_in_words(found: dict[str, Any]) -> str:
+    """The alternative text: every bar."""
+    return "Perplexity. " + "; ".join(f"{name}: {value:.2f}" for name, value in found["perplexity"].items()) + "."
+
+
+def perplexities(found: dict[str, Any]) -> Figure:
+    """A bar for each kind of product."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.75, 2.4))
+    names, values = list(found["perplexity"]), list(found["perplexity"].values())
+    places = np.arange(len(names))[::-1]
+    colours = [QUIET, AMBER, AMBER, BLUE, BLUE]
+    axis.barh(places, values, color=colours, height=0.6)
+    for place, value in zip(places, values, strict=True):
+        axis.annotate(f"{value:.2f}", (value + 0.2, place), va="center")
+    axis.set_yticks(places, names)
+    axis.set(xlabel="perplexity", xlim=(0, max(values) * 1.12))
+    return figure
+
+
+# --------------------------------------------------------------------------------------------------------------- levels
+
+LEVELS = (
+    "A bell curve with the sixteen levels of NF4 below it, which stand close together around 0 and far apart at the "
+    "ends, from -1 to 1 with one exactly at 0; and sixteen evenly spaced levels for comparison, of which none is at 0."
+)
+
+
+def levels() -> Figure:
+    """The density of weights, and two sets of levels."""
+    nf4 = course().nf4_codebook().numpy()
+    x = np.linspace(-1.05, 1.05, 300)
+    spread = 1 / 1.8481  # one standard deviation, if the outermost level stands at 0.9677
+    figure, axis = plt.subplots(figsize=(WIDTH, 2.6))
+    axis.plot(x, np.exp(-((x / spread) ** 2) / 2), color=QUIET)
+    axis.fill_between(x, np.exp(-((x / spread) ** 2) / 2), color=QUIET, alpha=0.15, linewidth=0)
+    for height, places, colour, name in ((-0.16, nf4, BLUE, "NF4"), (-0.36, np.linspace(-1, 1, 16), AMBER, "even")):
+        axis.vlines(places, height - 0.06, height + 0.06, color=colour, linewidth=1.8)
+        axis.annotate(name, (1.08, height), color=colour, va="center", annotation_clip=False)
+    axis.set(
+        xlim=(-1.06, 1.06), ylim=(-0.45, 1.05), yticks=[], xlabel="weight / largest of its block", xticks=[-1, 0, 1]
+    )
+    axis.spines["left"].set_visible(False)
+    return figure
+
+
+if __name__ == "__main__":
+    main()
