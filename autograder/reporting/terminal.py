@@ -12,7 +12,7 @@ from rich.text import Text
 from autograder.course import Assignment, Course
 from autograder.learner.next_step import cannot_load, finished, next_step, tried
 from autograder.learner.progress import Progress
-from autograder.report import Report, TaskResult, TestResult
+from autograder.report import Figure, Report, TaskResult, TestResult
 from autograder.reporting.style import UNICODE, Capped, Symbols, bar, clean, heading, plural, points, state_of
 from autograder.reporting.words import (
     Suggestion,
@@ -75,7 +75,7 @@ def screen(
     parts.append(_task_table(assignment, report, symbols, indent=2))
     focus = focus_in(assignment, report, task)
     if focus is None:
-        parts += ["", *_all_done(asked, task)]
+        parts += ["", *_all_done(asked, task), *_reached(asked, symbols)]
     elif tried(focus):
         parts += ["", *_first_to_fix(focus, report, progress, symbols)]
     if not report.complete:
@@ -169,13 +169,23 @@ def _first_to_fix(result: TaskResult, report: Report, progress: Progress, symbol
         parts.append(Capped(sentence, 3, symbols, indent=2, hang=2))
     if test.reason:
         parts.append(Capped(test.reason, 9, symbols))
-    for figure in test.figures[:3]:
-        against = f", needed {figure.threshold:g}" if figure.threshold is not None else ""
-        parts.append(Capped(f"{figure.name}: {figure.value:g}{figure.unit}{against}", 1, symbols))
+    parts += [Capped(_measured(figure), 1, symbols) for figure in test.figures[:3]]
     parts += _looks_like(result, test, report, progress, symbols)
     if test.output.strip() and not broken:
         parts += ["", Text("  Your code printed", style="dim"), Capped(_tail(test.output, 4), 4, symbols, style="dim")]
     return parts
+
+
+def _reached(report: Report, symbols: Symbols) -> list[RenderableType]:
+    """What the trainings that passed have measured, a line each; a table of many numbers is left to the page."""
+    passed = [test for test in report.tests if test.outcome == "passed" and 0 < len(test.figures) <= 3]
+    shown = {figure.name: figure for test in passed for figure in test.figures}
+    return [Capped(_measured(figure), 1, symbols, indent=2, style="dim") for figure in list(shown.values())[:4]]
+
+
+def _measured(figure: Figure) -> str:
+    against = f", needed {figure.threshold:g}{figure.unit}" if figure.threshold is not None else ""
+    return f"{figure.name}: {figure.value:.4g}{figure.unit}{against}"
 
 
 def _looks_like(

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from autograder.course import Task
-from autograder.report import NOT_WRITTEN
+from autograder.report import NOT_WRITTEN, Figure
 from autograder.reporting.style import ASCII, UNICODE
 from autograder.reporting.terminal import board, screen
 
@@ -68,6 +68,20 @@ def test_when_all_passes_the_solution_and_the_quiz_are_offered(assignment, progr
     assert "Fix first" not in text
     assert "autograder quiz a02" in text
     assert "autograder solution a02.causal_mask" in text
+
+
+def test_what_a_training_reached_is_said_where_it_passed_too(assignment, progress, report_of, test_of):
+    few = (Figure("held-out loss", 2.84999, 3.2, " bits"),)
+    many = tuple(Figure(f"probability ({n} of 5)", 1.0, 1.0) for n in range(1, 6))
+    tests = [test_of(task.name, "test_values") for task in assignment.tasks[1:]]
+    first = assignment.tasks[0].name
+    tests += [test_of(first, "test_it_learns", figures=few), test_of(first, "test_probes", figures=many)]
+    text = text_of(screen(report_of(*tests), assignment, progress))
+    assert "held-out loss: 2.85 bits, needed 3.2 bits" in text
+    assert "probability" not in text
+    assert "held-out loss" not in text_of(
+        screen(report_of(*tests), assignment, progress, task=assignment.tasks[1].name)
+    )
 
 
 def test_a_check_of_one_task_speaks_of_that_task(assignment, progress, halfway):
