@@ -405,7 +405,7 @@ def test_an_interrupted_check_says_so_and_keeps_the_older_report(toy):
     os.killpg(process.pid, signal.SIGINT)
     said = read_until(terminal)
     os.close(terminal)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=30) == 130, said.decode(errors="replace")
     assert b"nothing is lost" in said
     assert b"Traceback" not in said
     assert path.read_bytes() == before

@@ -5,6 +5,7 @@ import json
 import random
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -149,3 +150,29 @@ def test_work_that_began_as_another_release_is_told_so_and_graded_with_todays_te
     report = json.loads((a_class.out / "reports" / "ann" / "t01_numbers.json").read_text())
     assert a_class.points() == {"ann": 5}
     assert any("began as release 0123456789ab" in note for note in report["notes"])
+
+
+def test_nbgraders_own_exporter_and_formgrader_read_the_gradebook(a_class):
+    deserved = fill(a_class, 4)
+    a_class.grade()
+    exported = a_class.root / "grades.csv"
+    database = f"sqlite:///{a_class.book}"
+    nbgrader = [sys.executable, "-m", "nbgrader", "export", "--db", database, "--to", str(exported)]
+    done = subprocess.run(nbgrader, cwd=a_class.root, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    with exported.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["student_id"]: float(row["score"]) for row in rows} == deserved
+    assert {float(row["max_score"]) for row in rows} == {5.0}
+
+    from nbgrader.apps.api import NbGraderAPI
+    from nbgrader.coursedir import CourseDirectory
+    from traitlets.config import Config
+
+    course = {"root": str(a_class.root), "db_url": database, "course_id": "toys"}
+    settings = Config({"CourseDirectory": course, "Exchange": {"root": str(a_class.root / "exchange")}})
+    (a_class.root / "exchange").mkdir()
+    api = NbGraderAPI(CourseDirectory(config=settings), config=settings)  # what formgrader's pages are made from
+    shown = {each["id"]: each for each in api.get_students()}
+    assert {name: each["score"] for name, each in shown.items()} == deserved
+    assert api.get_assignment("t01_numbers") is None  # formgrader lists what lies in nbgrader's folders: grade.md says so
