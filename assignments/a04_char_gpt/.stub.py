@@ -1,5 +1,5 @@
 # char_gpt.py: yours to edit. Fill in every "YOUR CODE HERE", then run:  autograder check a04
-# README.md explains the tasks. (a04_char_gpt, release 3b543f6acb42)
+# README.md explains the tasks. (a04_char_gpt, release 7a40e3176548)
 
 # %%
 import argparse
@@ -249,7 +249,7 @@ def main():
     path = asked.checkpoint or Path(__file__).with_name(f"{Path(asked.text).stem if asked.text else 'python'}.pt")
     done = first = steps_done(path, config)
     print(f"{len(text):,} characters, {tokenizer.vocab_size} different ones; checkpoint: {path}")
-    print(f"Step {done} of {asked.steps}." + (" Going on from there." if done else ""))
+    print(f"Step {done} of {asked.steps}." + (" Going on from there." if 0 < done < asked.steps else ""))
 
     began, interrupted = None, []
     signal.signal(signal.SIGINT, lambda *_: interrupted.append(True))  # between two steps, not within one

@@ -256,17 +256,25 @@ def trained_answers(student, tokens):
 
 
 def seen_by_updates(student, config, data, steps, seed, batch_size):
-    """How far the weights moved from each update to the next, and how many tokens were read with gradients on."""
-    last, moved = [_weights(TinyGPT(_config(config)))], []
+    """How far the weights moved from each update to the next, how many tokens were read with gradients on, and whether
+    the model came back as the last update showed it. The first update is held against what the first batch met."""
+    seen, moved = [], []
 
     def on_update(model):
         now = _weights(model)
-        moved.append(max(float((now[name] - last[0][name]).abs().max()) for name in now))
-        last[0] = now
+        moved.append(_farthest(seen[-1], now) if seen else 0.0)
+        seen.append(now)
 
-    with _tokens_read() as read:
-        student.train(_config(config), data, steps, seed=seed, batch_size=batch_size, on_update=on_update)
-    return {"moved": moved, "tokens": read[0]}
+    def look(model, tokens):
+        read[0] += tokens.numel()
+        if not seen:
+            seen.append(_weights(model))
+
+    read = [0]
+    with _looked_at(look):
+        model = student.train(_config(config), data, steps, seed=seed, batch_size=batch_size, on_update=on_update)
+    ends = not seen or _farthest(seen[-1], _weights(model)) == 0
+    return {"moved": moved, "tokens": read[0], "ends_as_told": ends}
 
 
 def trained_twice(student, config, data, steps, seeds, batch_size, noise):
@@ -347,15 +355,31 @@ def _tokens_read():
     """Counts, while it lasts, the tokens that TinyGPTs read with gradients on."""
     read = [0]
 
-    def count(module, inputs):
-        if isinstance(module, TinyGPT) and torch.is_grad_enabled() and inputs:
-            read[0] += inputs[0].numel()
+    def count(model, tokens):
+        read[0] += tokens.numel()
 
-    handle = nn.modules.module.register_module_forward_pre_hook(count)
-    try:
+    with _looked_at(count):
         yield read
+
+
+@contextlib.contextmanager
+def _looked_at(look):
+    """While it lasts, look(model, tokens) is called before a TinyGPT reads tokens with gradients on."""
+
+    def before(module, inputs):
+        if isinstance(module, TinyGPT) and torch.is_grad_enabled() and inputs:
+            look(module, inputs[0])
+
+    handle = nn.modules.module.register_module_forward_pre_hook(before)
+    try:
+        yield
     finally:
         handle.remove()
+
+
+def _farthest(one, other):
+    """The largest change of a weight between two states."""
+    return max(float((other[name] - one[name]).abs().max()) for name in one)
 
 
 def _tensors(data):

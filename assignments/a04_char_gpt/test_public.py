@@ -11,8 +11,10 @@ from asks import (
     batches,
     built_tokenizer,
     evaluations,
+    read_safely,
     resumed,
     seen_by_updates,
+    stopped_and_resumed,
     tokenized,
     trained_answers,
     trained_weights,
@@ -105,6 +107,12 @@ def test_the_last_three_of_ten(student):
 
 
 @task("train_val_split")
+def test_a_quarter_of_eleven_is_rounded(student):
+    """A quarter of eleven tokens is 2.75 of them: three are held out."""
+    student.train_val_split(torch.arange(11), 0.25).equals([torch.arange(8), torch.arange(8, 11)])
+
+
+@task("train_val_split")
 @needs("test_the_last_three_of_ten")
 def test_no_part_may_be_empty(student):
     """A fraction outside of (0, 1), and a part without a token, are refused."""
@@ -192,6 +200,15 @@ def test_a_stop_after_one_step_shows_nowhere(student):
     assert answer["step"] == 1, "load_checkpoint should return the step that was saved."
 
 
+@task("save_checkpoint")
+@needs("test_a_stop_after_one_step_shows_nowhere")
+def test_the_file_holds_plain_data(student):
+    """The file is read with weights_only=True, and there are tensors in it."""
+    found = student.ask(read_safely, 1).value
+    assert found["is_file"], "There is no file at the path."
+    assert found["tensors"] >= 2, "There is no tensor to be found in the file."
+
+
 @task("load_checkpoint")
 def test_two_steps_and_two_are_four(student):
     """Two steps, a stop, and two more steps end at the weights of four in a row; the step comes back."""
@@ -228,25 +245,14 @@ def test_practice_in_the_world_of_twelve_tokens(student, run):
 
 
 @task("train")
-@graded_run(cpu_seconds=200)
-def test_practice_reads_text_that_it_never_saw(student, run):
-    """After 800 steps of 8 windows, text that was never seen costs at most 3.2 bits a character."""
-    text = disguised_topics(run.seed)
-    ours = TinyGPT(GPTConfig(text.vocab_size, **SHAPE, **GPT2))
-    reader = Reader(run, ours, text.held_out, context=64, steps=800, tokens=8 * 64)
-    shape = SHAPE | {"vocab_size": text.vocab_size}
-    student.ask(train_beside, shape, text.training, reader.updates(), 800, run.seed, 8)
-    reader.take(student.ask(trained_weights).value)
-    run.reaches("held-out bits a character", reader.bits(), at_most=3.2)
-
-
-@task("train")
 @graded_run(cpu_seconds=30)
 def test_as_many_updates_as_steps(student, run):
     """on_update is called after each of 7 steps, with the model, whose weights have moved."""
     seen = student.ask(seen_by_updates, TINY, four_quarters(), 7, run.seed, 4).value
     assert len(seen["moved"]) == 7, "There should be one update a step."
-    assert all(moved > 0 for moved in seen["moved"]), "After an update the weights should have moved."
+    for k, moved in enumerate(seen["moved"]):
+        assert moved > 0, f"When on_update was called for step {k + 1}, no weight had moved since it was called last."
+    assert seen["ends_as_told"], "After on_update was called for the last time, the weights moved once more."
     assert seen["tokens"] == 7 * 4 * 8, "Each step reads batch_size windows of `context` tokens, once."
 
 
@@ -260,3 +266,30 @@ def test_one_seed_gives_one_model(student, run):
         ends.append(student.ask(trained_weights).value["tok_emb.weight"])
     assert torch.equal(ends[0], ends[1]), "One seed gave two models."
     assert not torch.equal(ends[0], ends[2]), "Two seeds gave one model."
+
+
+@task("train")
+@needs("test_practice_in_the_world_of_twelve_tokens")
+@graded_run(cpu_seconds=30)
+def test_practice_of_stopping_and_going_on(student, run):
+    """Stopped after 2 and after 5 steps and taken up again, 7 steps end at the weights of 7 in a row."""
+    found = student.ask(stopped_and_resumed, TINY, four_quarters(), 7, [2, 5], run.seed, 3).value
+    assert all(found["files"]), "A training was stopped and left no checkpoint."
+    for name, straight in found["straight"].items():
+        assert torch.equal(straight, found["resumed"][name]), "The training that was stopped ended at other weights."
+        assert torch.equal(straight, found["again"][name]), "All steps were done, and the model changed once more."
+    assert found["updates"] == 7, "Some steps were taken twice, or left out."
+
+
+@task("train")
+@needs("test_practice_in_the_world_of_twelve_tokens")
+@graded_run(cpu_seconds=200)
+def test_practice_reads_text_that_it_never_saw(student, run):
+    """After 800 steps of 8 windows, text that was never seen costs at most 3.2 bits a character."""
+    text = disguised_topics(run.seed)
+    ours = TinyGPT(GPTConfig(text.vocab_size, **SHAPE, **GPT2))
+    reader = Reader(run, ours, text.held_out, context=64, steps=800, tokens=8 * 64)
+    shape = SHAPE | {"vocab_size": text.vocab_size}
+    student.ask(train_beside, shape, text.training, reader.updates(), 800, run.seed, 8)
+    reader.take(student.ask(trained_weights).value)
+    run.reaches("held-out bits a character", reader.bits(), at_most=3.2)

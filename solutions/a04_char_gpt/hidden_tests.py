@@ -489,11 +489,12 @@ def test_a_seed_fixes_the_whole_training(student, seed):
 @task("train")
 @needs("test_the_small_world_is_learnt")
 def test_a_step_is_one_update_on_one_batch(student, seed):
-    """As many optimiser steps as asked for, each on batch_size windows of `context` tokens, each told to on_update."""
+    """As many optimiser steps as asked for, each on batch_size windows of `context` tokens; on_update is told after each."""
     steps, batch = 5 + seed % 4, 3 + seed % 3
     seen = student.ask(seen_by_updates, TINY, TEXT, steps, seed, batch).value
     assert len(seen["moved"]) == steps, "on_update should be called once after each step."
-    assert min(seen["moved"]) > 0, "Between two updates no weight moved."
+    assert min(seen["moved"]) > 0, "on_update was called, and since it was called last no weight had moved."
+    assert seen["ends_as_told"], "After on_update was called for the last time, the weights moved once more."
     assert seen["tokens"] == steps * batch * TINY["context"], (
         "A step reads batch_size windows of `context` tokens, once."
     )

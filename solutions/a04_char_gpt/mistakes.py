@@ -1011,7 +1011,7 @@ STOPPED = "test_a_stopped_training_goes_on"
 def _trained(
     config, data, steps, seed, batch_size, on_update, checkpoint, *,
     rate=None, batch=None, loss=None, zero_grad=True, load=load_checkpoint, save=save_checkpoint, save_on_stop=True,
-    starts_at=None, weights_seeded=True,
+    starts_at=None, weights_seeded=True, tells_first=False,
 ):  # fmt: skip
     """The reference's loop with one part exchanged. batch(draw, step), loss(logits, y), rate(step)."""
     peak, warmup = PEAK, max(1, round(WARMUP * steps))
@@ -1042,9 +1042,11 @@ def _trained(
                 optimizer.zero_grad()
             value.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            if tells_first and on_update is not None:
+                on_update(model)
             optimizer.step()
             done += 1
-            if on_update is not None:
+            if on_update is not None and not tells_first:
                 on_update(model)
         save_on_stop = True
     finally:
@@ -1212,6 +1214,32 @@ def batch_size_ignored(config, data, steps, seed=0, batch_size=32, on_update=Non
 )
 def never_tells(config, data, steps, seed=0, batch_size=32, on_update=None, checkpoint=None):
     return _trained(config, data, steps, seed, batch_size, None, checkpoint)
+
+
+@mistake(
+    "train",
+    seen="What does on_update see: the weights before a step, or after it?",
+    named="This equals calling on_update before the optimiser's step.",
+    caught_by=STEP,
+)
+def tells_too_early(config, data, steps, seed=0, batch_size=32, on_update=None, checkpoint=None):
+    return _trained(config, data, steps, seed, batch_size, on_update, checkpoint, tells_first=True)
+
+
+@mistake(
+    "train",
+    seen="One of your steps moved nothing: what is the rate of the first one?",
+    named="This equals a warm-up that begins at a rate of 0.",
+    caught_by=STEP,
+)
+def first_rate_is_zero(config, data, steps, seed=0, batch_size=32, on_update=None, checkpoint=None):
+    def rate(step):
+        warmup = max(1, round(WARMUP * steps))
+        if step < warmup:
+            return PEAK * step / warmup
+        return PEAK * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))
+
+    return _trained(config, data, steps, seed, batch_size, on_update, checkpoint, rate=rate)
 
 
 @mistake(

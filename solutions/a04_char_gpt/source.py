@@ -41,7 +41,8 @@
 #
 # `GPTConfig` and `TinyGPT` stand on top of your file; read them in `assignments/common/transformer.py`.
 # `TinyGPT(config)` is a GPT-2 in small, `model(tokens)` turns ids (B, T) into logits (B, T, V), `model.config` is its
-# configuration, and `model.config.context` the longest text that it can be asked about.
+# configuration, and `model.config.context` the longest text that it can be asked about. GPT-2's four choices (layer norm, GELU,
+# learned positions, biases) stand in the configuration that you are given: pass it on as it is.
 #
 # ## What we keep, and what we leave out
 #
@@ -64,14 +65,14 @@
 # | two pairs equally frequent | the **smallest** (left, right), by id | minbpe: the one seen first; CS336: the largest, by bytes |
 # | when does merging stop? | after `n_merges`, or when no pair is left; a pair that occurs once still counts | many: at a minimum count |
 # | what is held out? | the **end** of the text, never shuffled | |
-# | how much? | `round(val_fraction * n)` tokens | |
+# | how much? | `round(val_fraction * n)` tokens, by Python's `round` | |
 # | a batch | windows at random starts, with replacement | PyTorch's loaders: each window once an epoch |
 # | the loss that is reported | mean over **all tokens**, in nats | bits: divide by $\ln 2$ |
 # | what a checkpoint holds | model, optimiser, step, **and both random states** | many: the weights |
 # | where does loading put it? | into the objects that were given, in place | |
 # | dtype of ids and targets | int64 | |
 # | inputs | are never changed in place, except where it says so | |
-# | bad input | is refused: raise `ValueError` and say what is wrong | |
+# | bad input | is refused where the function's text says so: raise `ValueError` and say what is wrong | |
 #
 # Letters: $B$ texts in a batch, $T$ tokens in a window (`context`), $V$ size of the vocabulary, $n$ tokens in the data.
 #
@@ -188,8 +189,10 @@ from asks import (
     batches,
     built_tokenizer,
     evaluations,
+    read_safely,
     resumed,
     seen_by_updates,
+    stopped_and_resumed,
     tokenized,
     trained_answers,
     trained_weights,
@@ -348,7 +351,7 @@ def test_same_as_tokenizers(student):
 # the last part of the data is put aside before anything else happens. The **end**, in one piece, unshuffled: in a shuffled
 # text every held-out character stands between two that were trained on.
 #
-# The held-out part has `round(val_fraction * n)` tokens, the training part the rest. Refuse a fraction outside of (0, 1), and
+# The held-out part has `round(val_fraction * n)` tokens (Python's `round`), the training part the rest. Refuse a fraction outside of (0, 1), and
 # data so short that one of the two parts would be empty.
 
 
@@ -382,6 +385,12 @@ def train_val_split(data: Tensor, val_fraction: float = 0.1) -> tuple[Tensor, Te
 def test_the_last_three_of_ten(student):
     """Of ten tokens and a fraction of 0.3, the last three are held out."""
     student.train_val_split(torch.arange(10), 0.3).equals([torch.arange(7), torch.arange(7, 10)])
+
+
+@task("train_val_split")
+def test_a_quarter_of_eleven_is_rounded(student):
+    """A quarter of eleven tokens is 2.75 of them: three are held out."""
+    student.train_val_split(torch.arange(11), 0.25).equals([torch.arange(8), torch.arange(8, 11)])
 
 
 @task("train_val_split")
@@ -596,7 +605,7 @@ def test_a_single_token_is_refused(student):
 # - `torch.load(path, weights_only=True)` can read it: tensors, numbers and dictionaries, no pickled objects. A file
 #   that needs more than that can run anybody's code while it is read.
 # - Write to a temporary file *in the same folder* and rename it onto `path` when it is complete (`Path.replace`, or `os.replace`). If the machine
-#   stops while you write, or writing fails, the older checkpoint is still whole.
+#   stops while you write, or writing fails, the older checkpoint is still whole. Do not catch a failure: it goes on to who called.
 # - Saving changes nothing: training goes on as if nobody had saved.
 
 
@@ -644,6 +653,15 @@ def test_a_stop_after_one_step_shows_nowhere(student):
     for name, straight in answer["straight"].items():
         assert torch.equal(straight, answer["resumed"][name]), "After the stop, other numbers came."
     assert answer["step"] == 1, "load_checkpoint should return the step that was saved."
+
+
+@task("save_checkpoint")
+@needs("test_a_stop_after_one_step_shows_nowhere")
+def test_the_file_holds_plain_data(student):
+    """The file is read with weights_only=True, and there are tensors in it."""
+    found = student.ask(read_safely, 1).value
+    assert found["is_file"], "There is no file at the path."
+    assert found["tensors"] >= 2, "There is no tensor to be found in the file."
 
 
 # %% [markdown] task="load_checkpoint"
@@ -703,23 +721,34 @@ def test_two_steps_and_two_are_four(student):
 #
 # Everything meets here. `TinyGPT(config)`, and then `steps` times: a batch of `batch_size` windows of `config.context`
 # tokens, the mean cross-entropy of **all** its predictions, backward, a step of the optimiser. One step is one optimiser
-# step on one batch: the budget is counted.
+# step on one batch: the budget is counted. Weight decay is the same on all weights, and every step has a rate above 0.
 #
 # `data` are training ids only. You see no held-out text, and need none.
 #
 # **The seed** fixes everything that is drawn: weights, batches, dropout. Two calls with one seed give models that answer identically,
-# whatever was drawn before.
+# whatever was drawn before. Torch's global generator may be left as your training left it.
 #
-# **`on_update`**, if given, is called as `on_update(model)` after each step of the optimiser. It looks at the model and
-# does not disturb it: this is how a curve is drawn.
+# **`on_update`**, if given, is called as `on_update(model)` after each step of the optimiser, when that step has been
+# counted. It looks at the model, draws nothing and changes nothing: this is how a curve is drawn.
 #
 # **`checkpoint`**, if given, is a path. Is there such a file, training goes on from it: with `on_update` from the next
 # step on, and to the very weights that an uninterrupted training gives. And a checkpoint is written when training ends,
-# *however* it ends: when all steps are done, and when `on_update` raises (`try … finally`). In between, write one every
-# hundred steps or so, because a power cut raises nothing. If all steps were done already, the model comes back as it was saved.
+# *however* it ends: when all steps are done, and when `on_update` raises (`try … finally`); what it raised goes on to who called
+# you. Count a step before you call `on_update`, so that a stop there loses none and repeats none. In between, write one every
+# hundred steps or so (after `on_update`), because a power cut raises nothing. If all steps were done already, the model comes
+# back as it was saved.
 #
-# **What is known to work**: AdamW, peak learning rate 3e-3, betas (0.9, 0.99), weight decay 0.1; the rate rises in a straight
-# line over the first fifth of the steps and falls to zero along a cosine; the gradient's norm is limited to 1.
+# **What is known to work**: AdamW with betas (0.9, 0.99) and weight decay 0.1, the gradient's norm limited to 1, and a learning
+# rate that rises in a straight line over the first fifth of the $N$ steps and then falls along half a cosine. With $w =
+# \max(1, \lfloor N/5 \rfloor)$ and a peak of $3 \cdot 10^{-3}$, step $k = 0, \dots, N - 1$ has the rate
+#
+# $$
+# \eta_k = 3 \cdot 10^{-3} \cdot \begin{cases} (k + 1)/w & k < w \\
+# \tfrac12 \left(1 + \cos \pi \frac{k - w}{N - w}\right) & \text{otherwise} \end{cases}
+# $$
+#
+# It needs no scheduler object: write it into `optimizer.param_groups[0]["lr"]` before each step. Another recipe is as good as
+# this one if it reaches as far.
 #
 # ## A world of twelve tokens
 #
@@ -728,7 +757,7 @@ def test_two_steps_and_two_are_four(student):
 # In each quarter: how likely is the right next token? A training that never comes to the end of its text, or that asks the
 # model to repeat what it just read, ends at other numbers, and is told so.
 #
-# **What is graded.** The small world; that one seed gives one model; that a training that was stopped ends where
+# **What is graded.** The small world; that `on_update` is told after each step, and of nothing else; that one seed gives one model; that a training that was stopped ends where
 # an unstopped one does; that as many steps are taken as were asked for. Then a whole model: 4 layers, 4 heads, width 128, context 64,
 # 800 steps of 8 windows. The text is technical English, drawn anew for each run and disguised: characters are
 # renamed, and letters that begin a word are written in another alphabet than those inside of it. So nothing that was
@@ -834,25 +863,14 @@ def test_practice_in_the_world_of_twelve_tokens(student, run):
 
 
 @task("train")
-@graded_run(cpu_seconds=200)
-def test_practice_reads_text_that_it_never_saw(student, run):
-    """After 800 steps of 8 windows, text that was never seen costs at most 3.2 bits a character."""
-    text = disguised_topics(run.seed)
-    ours = TinyGPT(GPTConfig(text.vocab_size, **SHAPE, **GPT2))
-    reader = Reader(run, ours, text.held_out, context=64, steps=800, tokens=8 * 64)
-    shape = SHAPE | {"vocab_size": text.vocab_size}
-    student.ask(train_beside, shape, text.training, reader.updates(), 800, run.seed, 8)
-    reader.take(student.ask(trained_weights).value)
-    run.reaches("held-out bits a character", reader.bits(), at_most=3.2)
-
-
-@task("train")
 @graded_run(cpu_seconds=30)
 def test_as_many_updates_as_steps(student, run):
     """on_update is called after each of 7 steps, with the model, whose weights have moved."""
     seen = student.ask(seen_by_updates, TINY, four_quarters(), 7, run.seed, 4).value
     assert len(seen["moved"]) == 7, "There should be one update a step."
-    assert all(moved > 0 for moved in seen["moved"]), "After an update the weights should have moved."
+    for k, moved in enumerate(seen["moved"]):
+        assert moved > 0, f"When on_update was called for step {k + 1}, no weight had moved since it was called last."
+    assert seen["ends_as_told"], "After on_update was called for the last time, the weights moved once more."
     assert seen["tokens"] == 7 * 4 * 8, "Each step reads batch_size windows of `context` tokens, once."
 
 
@@ -866,6 +884,33 @@ def test_one_seed_gives_one_model(student, run):
         ends.append(student.ask(trained_weights).value["tok_emb.weight"])
     assert torch.equal(ends[0], ends[1]), "One seed gave two models."
     assert not torch.equal(ends[0], ends[2]), "Two seeds gave one model."
+
+
+@task("train")
+@needs("test_practice_in_the_world_of_twelve_tokens")
+@graded_run(cpu_seconds=30)
+def test_practice_of_stopping_and_going_on(student, run):
+    """Stopped after 2 and after 5 steps and taken up again, 7 steps end at the weights of 7 in a row."""
+    found = student.ask(stopped_and_resumed, TINY, four_quarters(), 7, [2, 5], run.seed, 3).value
+    assert all(found["files"]), "A training was stopped and left no checkpoint."
+    for name, straight in found["straight"].items():
+        assert torch.equal(straight, found["resumed"][name]), "The training that was stopped ended at other weights."
+        assert torch.equal(straight, found["again"][name]), "All steps were done, and the model changed once more."
+    assert found["updates"] == 7, "Some steps were taken twice, or left out."
+
+
+@task("train")
+@needs("test_practice_in_the_world_of_twelve_tokens")
+@graded_run(cpu_seconds=200)
+def test_practice_reads_text_that_it_never_saw(student, run):
+    """After 800 steps of 8 windows, text that was never seen costs at most 3.2 bits a character."""
+    text = disguised_topics(run.seed)
+    ours = TinyGPT(GPTConfig(text.vocab_size, **SHAPE, **GPT2))
+    reader = Reader(run, ours, text.held_out, context=64, steps=800, tokens=8 * 64)
+    shape = SHAPE | {"vocab_size": text.vocab_size}
+    student.ask(train_beside, shape, text.training, reader.updates(), 800, run.seed, 8)
+    reader.take(student.ask(trained_weights).value)
+    run.reaches("held-out bits a character", reader.bits(), at_most=3.2)
 
 
 # %%
@@ -953,7 +998,7 @@ def main():
     path = asked.checkpoint or Path(__file__).with_name(f"{Path(asked.text).stem if asked.text else 'python'}.pt")
     done = first = steps_done(path, config)
     print(f"{len(text):,} characters, {tokenizer.vocab_size} different ones; checkpoint: {path}")
-    print(f"Step {done} of {asked.steps}." + (" Going on from there." if done else ""))
+    print(f"Step {done} of {asked.steps}." + (" Going on from there." if 0 < done < asked.steps else ""))
 
     began, interrupted = None, []
     signal.signal(signal.SIGINT, lambda *_: interrupted.append(True))  # between two steps, not within one
