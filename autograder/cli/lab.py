@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from autograder.cli import show
+from autograder.errors import AutograderError
 
 if TYPE_CHECKING:
     from autograder.lab.record import Record
@@ -20,6 +21,7 @@ class KindName(enum.StrEnum):
     grpo = "grpo"
     ppo = "ppo"
     dpo = "dpo"
+    qlora = "qlora"
 
 
 class BackendName(enum.StrEnum):
@@ -54,6 +56,7 @@ def lab(
     out: Annotated[Path | None, typer.Option(help="Where to; default lab_out.")] = None,
     device: Annotated[DeviceName, typer.Option(help="Where it runs.")] = DeviceName.auto,
     seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
+    bits: Annotated[int | None, typer.Option(help="Of qlora: bits of a weight of the base, 4 or 8.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the settings and one example; train nothing.")
@@ -72,8 +75,11 @@ def lab(
         "steps": steps,
         "model.name": model,
         "optim.seed": seed,
+        "qlora.bits": bits,
         "out.dir": str(out) if out else None,
     }
+    if bits is not None and kind is not KindName.qlora:
+        raise AutograderError(f"--bits belongs to qlora, not to {kind.value}", mend="[model] load_in_4bit = true")
     settings = read_settings(kind.value, config, flags)
     record = Record(Path(settings.out.dir))
     with show.ProgressLine() as line:
@@ -124,7 +130,7 @@ def check_lab(folder: Path) -> None:
 
 def step_line(step: int, of: int, figures: dict[str, float], left: float) -> str:
     """One line of progress."""
-    told = ["reward", "accuracy", "kl", "length"]
+    told = ["reward", "accuracy", "kl", "length"] if set(figures) - {"loss"} else ["loss"]
     said = "  ".join(f"{name} {figures[name]:.3g}" for name in told if name in figures)
     return (
         f"step {step} of {of}  {said}  {left / 60:.0f} min left"

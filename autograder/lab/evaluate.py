@@ -84,13 +84,65 @@ def measure(
     with switched_off(model):
         before = answers(model, tokenizer, problems, settings)
     distance = _distance(model, trained)
-    found = {
+    found: dict[str, Any] = {
         "problems": len(problems),
         "before": figures(before, problems),
         "after": {**figures(trained, problems), **distance},
-        "causal": is_causal(model, trained),
     }
+    if not getattr(
+        model, "is_loaded_in_8bit", False
+    ):  # LLM.int8() chooses its outliers over all tokens, so a later one may change earlier logits
+        found["causal"] = is_causal(model, trained)
+    if settings.kind == "qlora":
+        found["loss"] = losses(model, tokenizer, settings)
     return found, trained
+
+
+def losses(model: Any, tokenizer: Any, settings: Settings) -> dict[str, float]:
+    """Mean negative log-likelihood of the right answers to held-out problems, before and after, nats a token.
+
+    The end token counts as one of the answer's tokens, the question's do not.
+    """
+    with switched_off(model):
+        before = _loss(model, tokenizer, settings)
+    return {"before": before, "after": _loss(model, tokenizer, settings)}
+
+
+def _loss(model: Any, tokenizer: Any, settings: Settings) -> float:
+    import torch
+
+    total = tokens = 0.0
+    model.eval()
+    for problem in split(settings.data)[1]:
+        asked = tokenizer(question(tokenizer, problem.question), add_special_tokens=False)["input_ids"]
+        answer = tokenizer(f"{problem.answer}{tokenizer.eos_token}", add_special_tokens=False)["input_ids"]
+        ids = torch.tensor([asked + answer], device=model.device)
+        with torch.no_grad():
+            logp = model(ids).logits[0, len(asked) - 1 : -1].float().log_softmax(-1)  # (answer, V)
+        total -= float(logp.gather(1, ids[0, len(asked) :, None]).sum())
+        tokens += len(answer)
+    return total / tokens
+
+
+def memory_of(model: Any, parameters: int) -> dict[str, float]:
+    """Bytes: of the base as it is held here (counted), of it in float32, of what is trained, of training everything.
+
+    A number that AdamW trains in float32 takes 16 bytes: itself, its gradient, two moments. Activations are left out.
+    """
+    held = {id(t): t for t in [*model.parameters(), *model.buffers()]}.values()
+    adapter = {id(p): p for name, p in model.named_parameters() if "lora_" in name}
+    trained = sum(p.numel() for p in adapter.values())
+    base = sum(t.numel() * t.element_size() for t in held if id(t) not in adapter)
+    base += sum(_beside(getattr(t, "quant_state", None)) for t in held)
+    return {"base": base, "float32": 4.0 * parameters, "trained": 16.0 * trained, "everything": 16.0 * parameters}
+
+
+def _beside(state: Any) -> int:
+    """Bytes of what bitsandbytes keeps beside a weight of four bits: its scales, and the scales of those."""
+    if state is None:
+        return 0
+    own: int = sum(t.numel() * t.element_size() for t in (state.absmax, state.offset) if t is not None)
+    return own + _beside(getattr(state, "state2", None))
 
 
 def figures(rows: list[dict[str, Any]], problems: list[Problem]) -> dict[str, Any]:

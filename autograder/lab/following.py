@@ -52,6 +52,7 @@ FIGURES = {
     "value_loss": ("loss/value_avg",),
     "margin": ("rewards/margins",),
     "accuracy": ("rewards/accuracies",),
+    "token_accuracy": ("mean_token_accuracy",),
     "chosen_logp": ("logps/chosen",),
     "rejected_logp": ("logps/rejected",),
 }

@@ -39,7 +39,7 @@ def dtype_of(settings: Settings) -> Any:
 def policy(base: Base, settings: Settings) -> tuple[Any, Any]:
     """The model that trains, and its tokenizer. With [lora] r > 0 only an adapter trains."""
     trains = 4 + 4 + 8 if settings.lora.r == 0 else 0
-    weights = 1 if settings.model.load_in_4bit else 4
+    weights = {4: 1, 8: 2}.get(settings.bits, 4)
     enough_memory(base, weights + trains, "training")
     model, tokenizer = (_unsloth if settings.backend == "unsloth" else _plain)(base, settings)
     for config in (model.config, model.generation_config):
@@ -67,12 +67,9 @@ def _plain(base: Base, settings: Settings) -> tuple[Any, Any]:
 
     require("transformers", "peft")
     tokenizer = tokenizer_of(base, settings.model)
-    options: dict[str, Any] = {"dtype": dtype_of(settings)}
-    if settings.model.load_in_4bit:
-        options["quantization_config"] = _four_bit(settings)
     torch.manual_seed(settings.optim.seed)
     try:
-        model = AutoModelForCausalLM.from_pretrained(base.folder, **options).to(device_of(settings))
+        model = AutoModelForCausalLM.from_pretrained(base.folder, **how_to_load(settings))
         if settings.lora.r:
             model = get_peft_model(model, lora_config(settings))
     except ValueError as error:
@@ -80,14 +77,24 @@ def _plain(base: Base, settings: Settings) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def _four_bit(settings: Settings) -> Any:
+def how_to_load(settings: Settings) -> dict[str, Any]:
+    """What from_pretrained is told: the dtype, the device, and how the weights are quantised, if they are."""
+    options: dict[str, Any] = {"dtype": dtype_of(settings), "device_map": {"": device_of(settings)}}
+    if settings.bits < 32:
+        options["quantization_config"] = _few_bits(settings)
+    return options
+
+
+def _few_bits(settings: Settings) -> Any:
     require("bitsandbytes")
     from transformers import BitsAndBytesConfig
 
+    if settings.bits == 8:
+        return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
         load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
+        bnb_4bit_quant_type=settings.qlora.quant,
+        bnb_4bit_use_double_quant=settings.qlora.double_quant,
         bnb_4bit_compute_dtype=dtype_of(settings),
     )
 
@@ -101,7 +108,8 @@ def _unsloth(base: Base, settings: Settings) -> tuple[Any, Any]:
         model, tokenizer = FastLanguageModel.from_pretrained(
             model_name=str(base.folder),
             max_seq_length=settings.model.max_seq_length,
-            load_in_4bit=settings.model.load_in_4bit,
+            load_in_4bit=settings.bits == 4,
+            load_in_8bit=settings.bits == 8,
             dtype=dtype_of(settings),
         )
         lora = settings.lora

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from autograder.errors import LabError
-from autograder.lab.evaluate import check_adapter, measure
+from autograder.lab.evaluate import check_adapter, losses, measure, memory_of
 from autograder.lab.following import Interrupted, OnStep, Stop
-from autograder.lab.loading import policy, require
+from autograder.lab.loading import how_to_load, policy, require
 from autograder.lab.models import Base, Say, base
 from autograder.lab.record import Record
 from autograder.lab.settings import Settings
@@ -42,6 +42,8 @@ def prepare(settings: Settings, say: Say = lambda said: None) -> Base:
         require("unsloth")
         import unsloth  # noqa: F401  (it wants to be imported before transformers and trl)
     require("transformers", "trl", "peft", "datasets")
+    if settings.bits < 32:
+        require("bitsandbytes")
     _quiet()
     return base(settings.model.name, say)
 
@@ -59,7 +61,8 @@ def _quiet() -> None:
     from datasets.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    logging.getLogger("torch").setLevel(logging.ERROR)
+    for talkative in ("torch", "bitsandbytes"):
+        logging.getLogger(talkative).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
 
 
@@ -94,6 +97,8 @@ def run(settings: Settings, resume: bool, say: Say, on_step: OnStep | None = Non
     measured, answered = measure(
         model, tokenizer, settings, lambda n, of: say(f"measuring: {n} of {of} held-out problems")
     )
+    if settings.kind == "qlora":
+        measured["memory"] = memory_of(model, found.parameters)
     record.samples(_samples(answered, settings))
     record.end(settings, found, done, seconds, measured)
     return measured
@@ -107,7 +112,7 @@ def _trained(
     stop = Stop()
     if settings.kind == "ppo":
         return ppo.ppo(model, tokenizer, found, settings, record, stop, on_step)
-    train = {"grpo": trainers.grpo, "dpo": trainers.dpo}[settings.kind]
+    train = {"grpo": trainers.grpo, "dpo": trainers.dpo, "qlora": trainers.qlora}[settings.kind]
     return train(model, tokenizer, settings, record, stop, on_step)
 
 
@@ -155,15 +160,22 @@ def again(folder: Path, say: Say, on_progress: Callable[[int, int], None] | None
     plain = AutoModelForCausalLM.from_pretrained(found.folder, dtype="float32")
     check_adapter(record.adapter, plain)
     model = PeftModel.from_pretrained(plain, record.adapter)
-    return measure(model, tokenizer, settings, on_progress)[0]
+    measured = measure(model, tokenizer, settings, on_progress)[0]
+    if settings.kind == "qlora":
+        say("loading the base in few bits")
+        few = AutoModelForCausalLM.from_pretrained(found.folder, **how_to_load(settings))
+        over_codes = PeftModel.from_pretrained(few, record.adapter)
+        measured["loss_over_codes"] = losses(over_codes, tokenizer, settings)
+        measured["memory"] = memory_of(over_codes, found.parameters)
+    return measured
 
 
 def restored(data: dict[str, Any]) -> Settings:
     """Settings from a run.json. Raises LabError where they are not whole."""
-    from autograder.lab.settings import SECTIONS, read_settings
+    from autograder.lab.settings import SECTIONS, Kind, read_settings
 
     flags = {f"{section}.{key}": value for section in SECTIONS for key, value in data.get(section, {}).items()}
     top = {name: data.get(name) for name in ("backend", "device", "steps")}
-    if data.get("kind") not in ("grpo", "ppo", "dpo"):
+    if data.get("kind") not in get_args(Kind):
         raise LabError("run.json does not say which lab this was", mend="--out DIR begins another run")
     return read_settings(data["kind"], None, {**top, **flags})

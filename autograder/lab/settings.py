@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from autograder.errors import LabError
 
-Kind = Literal["grpo", "ppo", "dpo"]
+Kind = Literal["grpo", "ppo", "dpo", "qlora"]
 Backend = Literal["trl", "unsloth"]
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -112,6 +112,19 @@ class Dpo:
 
 
 @dataclass(frozen=True)
+class Qlora:
+    """A low-rank adapter over a base of few bits, taught the right answers. quant and double_quant: of 4 bits only.
+
+    completion_only: whether the answer alone is learnt, and not the question.
+    """
+
+    bits: Literal[4, 8] = 4
+    quant: Literal["nf4", "fp4"] = "nf4"
+    double_quant: bool = True
+    completion_only: bool = True
+
+
+@dataclass(frozen=True)
 class Out:
     """Where the lab writes, how often it keeps a checkpoint, and how many samples it leaves to look at."""
 
@@ -136,12 +149,20 @@ class Settings:
     grpo: Grpo = field(default_factory=Grpo)
     ppo: Ppo = field(default_factory=Ppo)
     dpo: Dpo = field(default_factory=Dpo)
+    qlora: Qlora = field(default_factory=Qlora)
     out: Out = field(default_factory=Out)
 
     def to_json(self) -> dict[str, Any]:
         """The settings that matter to this kind of lab, as plain data."""
-        others = {"grpo", "ppo", "dpo"} - {self.kind}
+        others = set(get_args(Kind)) - {self.kind}
         return {key: value for key, value in asdict(self).items() if key not in others}
+
+    @property
+    def bits(self) -> int:
+        """Bits of a weight of the base while it trains: 32 stands for not quantised."""
+        if self.kind == "qlora":
+            return self.qlora.bits
+        return 4 if self.model.load_in_4bit else 32
 
 
 SECTIONS: dict[str, type] = {
@@ -153,6 +174,7 @@ SECTIONS: dict[str, type] = {
     "grpo": Grpo,
     "ppo": Ppo,
     "dpo": Dpo,
+    "qlora": Qlora,
     "out": Out,
 }
 Section = TypeVar("Section")
@@ -242,6 +264,12 @@ def _consistent(settings: Settings) -> Settings:
         raise LabError(
             "PPO does not run through Unsloth: its trainer needs a policy and a value model of their own",
             mend="autograder lab ppo --backend trl",
+        )
+    if s.bits < 32 and s.lora.r == 0:
+        raise LabError(
+            f"weights of {s.bits} bits cannot be trained: only an adapter beside them can",
+            where="[lora] r",
+            mend="r = 8",
         )
     low = {
         "steps": (s.steps, 1),

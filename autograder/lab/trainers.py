@@ -1,4 +1,4 @@
-"""TRL's trainers for GRPO and DPO, set up from the settings. Each returns how many steps are done."""
+"""TRL's trainers for GRPO, DPO and QLoRA, set up from the settings. Each returns how many steps are done."""
 
 from __future__ import annotations
 
@@ -114,6 +114,35 @@ def dpo(model: Any, tokenizer: Any, settings: Settings, record: Record, stop: St
         ),
         processing_class=tokenizer,
         train_dataset=Dataset.from_list(dpo_rows(tokenizer, split(settings.data)[0], settings.data.seed)),
+        callbacks=[follower(record, settings.steps, stop, on_step)],
+    )
+    return _train(trainer, settings, record, stop)
+
+
+def qlora_rows(tokenizer: Any, problems: list[Problem]) -> list[dict[str, str]]:
+    """Questions with their right answers, each closed by the end token."""
+    return [
+        {"prompt": question(tokenizer, p.question), "completion": f"{p.answer}{tokenizer.eos_token}"} for p in problems
+    ]
+
+
+def qlora(model: Any, tokenizer: Any, settings: Settings, record: Record, stop: Stop, on_step: OnStep | None) -> int:
+    """TRL's SFTTrainer on the right answers, over a base of few bits."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    trainer = SFTTrainer(
+        model=model,
+        args=SFTConfig(
+            **common_arguments(settings, record),
+            max_steps=settings.steps,
+            max_length=settings.model.max_seq_length,
+            completion_only_loss=settings.qlora.completion_only,
+            eos_token=tokenizer.eos_token,
+            pad_token=tokenizer.pad_token,
+        ),
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_list(qlora_rows(tokenizer, split(settings.data)[0])),
         callbacks=[follower(record, settings.steps, stop, on_step)],
     )
     return _train(trainer, settings, record, stop)

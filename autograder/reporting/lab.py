@@ -40,12 +40,29 @@ def measured(found: dict[str, Any], rows: Sequence[dict[str, float]], where: str
     lines: list[RenderableType] = [Text(f"{found['problems']} held-out problems, greedy answers", style="bold"), table]
     after = found["after"]
     moved = f"KL(trained || base) {after['kl']:.3f} nats a token, entropy {after['entropy']:.3f}"
-    lines += ["", Text(moved)]
+    lines += ["", Text(moved), *(Text(f"{name}: {said}") for name, said in more(found))]
     if not found.get("causal", True):
         lines.append(Text("its logits change when later tokens do: this is no language model", style="bold yellow"))
     lines += [_spark(name, rows) for name in SHOWN if any(name in row for row in rows)]
     lines += ["", Text(f"kept in {where}", style="dim")]
     return Group(*lines)
+
+
+def more(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """What only some labs measure, in words: the loss of right answers, and the memory of a base of few bits."""
+    said = []
+    for key, name in (("loss", "Loss of right answers"), ("loss_over_codes", "The same over the base of few bits")):
+        if key in found:
+            told = found[key]
+            said.append((name, f"{told['before']:.3f} before, {told['after']:.3f} after, nats a token"))
+    if "memory" in found:
+        held = {key: value / 1e6 for key, value in found["memory"].items()}
+        base = f"base {held['base']:,.1f} MB ({held['float32']:,.1f} in float32)"
+        trained = (
+            f"trained {held['trained']:,.1f} MB with gradients and moments ({held['everything']:,.1f} for all weights)"
+        )
+        said.append(("Memory", f"{base}, {trained}; activations are not counted"))
+    return said
 
 
 def _columns(figures: dict[str, float]) -> list[str]:
@@ -78,7 +95,7 @@ def page(
         element("link", rel="icon", href=ICON),
         ours(f"<style>{BODY}{style()}</style>"),
     )
-    listed = [element("div", element("dt", name), element("dd", said)) for name, said in conditions]
+    listed = [element("div", element("dt", name), element("dd", said)) for name, said in [*more(found), *conditions]]
     body = element(
         "div",
         element("h1", title),

@@ -63,6 +63,35 @@ def test_a_lab_trains_keeps_an_adapter_and_can_be_measured_from_it(kind: str, ti
     assert found["causal"]
 
 
+def bitsandbytes() -> None:
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: make llm")
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_an_adapter_over_few_bits_is_trained_and_measured_on_both_bases(bits: int, tiny: Path, tmp_path: Path) -> None:
+    bitsandbytes()
+    out = tmp_path / "out"
+    asked = settings("qlora", tiny, out, qlora__bits=bits, steps=12, data__n_train=64, optim__batch=16)
+    found = run(asked, False, quiet)
+    losses = [row["loss"] for row in Record(out).rows()]
+    assert len(losses) == 12
+    assert found["loss"]["after"] < found["loss"]["before"] - 0.1, "the right answers are no likelier than before"
+    memory = found["memory"]
+    assert memory["base"] < memory["float32"] < memory["everything"]
+    assert memory["trained"] < memory["everything"] / 10
+    later = again(out, quiet)
+    assert later["loss_over_codes"]["after"] == pytest.approx(found["loss"]["after"], abs=1e-3)
+    assert later["loss"]["after"] < later["loss"]["before"] - 0.1, "over the float base the adapter is worth nothing"
+    assert later["causal"] or bits == 8
+
+
+def test_only_an_adapter_learns_over_few_bits(tiny: Path, tmp_path: Path) -> None:
+    for flags in ({"lora__r": 0}, {"qlora__bits": 3}):
+        with pytest.raises(LabError) as refused:
+            settings("qlora", tiny, tmp_path / "out", **flags)
+        assert refused.value.mend
+
+
 @pytest.mark.parametrize("kind", ["grpo", "dpo", "ppo"])
 def test_a_stopped_run_goes_on_and_makes_the_steps_that_were_left(
     kind: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
