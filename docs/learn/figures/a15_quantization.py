@@ -5,6 +5,8 @@ same program with the course's own reference, and is kept in data/quantization.j
 
     python docs/learn/figures/a15_quantization.py --measure        (some seconds)
 
+What a real model makes of it stands in data/quantised_llm.json, and comes from benchmarks/quantised_llm.py.
+
 Colours, fonts and the way of saving are those of the figures on attention. Running this twice gives the same bytes.
 """
 
@@ -35,6 +37,9 @@ def main() -> None:
     found = json.loads(DATA.read_text(encoding="utf-8"))
     save(channels(found), "a15_channels", "Largest activation of each channel", channels_in_words(found))
     save(perplexities(found), "a15_perplexity", "Perplexity by kind of product", perplexities_in_words(found))
+    real = json.loads((FOLDER / "data" / "quantised_llm.json").read_text(encoding="utf-8"))
+    save(real_channels(real), "a15_real_channels", "Activations of SmolLM2 by channel", real_channels_in_words(real))
+    save(real_perplexities(real), "a15_real", "Perplexity of SmolLM2 by scheme", perplexities_in_words(real))
     save(levels(), "a15_levels", "Sixteen levels under a bell curve", LEVELS)
 
 
@@ -166,6 +171,50 @@ def perplexities(found: dict[str, Any]) -> Figure:
     axis.barh(places, values, color=colours, height=0.6)
     for place, value in zip(places, values, strict=True):
         axis.annotate(f"{value:.2f}", (value + 0.2, place), va="center")
+    axis.set_yticks(places, names)
+    axis.set(xlabel="perplexity", xlim=(0, max(values) * 1.12))
+    return figure
+
+
+# --------------------------------------------------------------------------------------------------------- a real model
+
+
+def real_channels_in_words(real: dict[str, Any]) -> str:
+    """The alternative text: how large most channels are, and the loudest."""
+    largest = np.sort(real["largest"])
+    return (
+        f"Largest absolute activation of each of {len(largest)} channels before the attention of SmolLM2's middle "
+        f"block, on a logarithmic scale. Half of them stay below {np.median(largest):.1f}, the loudest three reach "
+        + ", ".join(f"{x:.1f}" for x in largest[:-4:-1])
+        + "."
+    )
+
+
+def real_channels(real: dict[str, Any]) -> Figure:
+    """A dot for each channel of a real model."""
+    figure, axis = plt.subplots(figsize=(WIDTH, 2.4))
+    largest = np.array(real["largest"])
+    loud = largest >= np.sort(largest)[-3]
+    places = np.arange(len(largest))
+    axis.scatter(places[~loud], largest[~loud], color=QUIET, s=5)
+    axis.scatter(places[loud], largest[loud], color=AMBER, s=14)
+    axis.set(yscale="log", xlabel="channel", ylabel="largest |activation|", xlim=(-5, len(places) + 5))
+    axis.grid(axis="y")
+    return figure
+
+
+def real_perplexities(real: dict[str, Any]) -> Figure:
+    """A bar for each scheme; what bitsandbytes does itself is hatched."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.85, 3.0))
+    names, values = list(real["perplexity"]), list(real["perplexity"].values())
+    places = np.arange(len(names))[::-1]
+    colours = [QUIET if name == "float32" else AMBER if "NF4" in name else BLUE for name in names]
+    bars = axis.barh(places, values, color=colours, height=0.6)
+    for bar, name in zip(bars, names, strict=True):
+        if "bitsandbytes" in name:
+            bar.set(fill=False, edgecolor=bar.get_facecolor(), hatch="///")
+    for place, value in zip(places, values, strict=True):
+        axis.annotate(f"{value:.2f}", (value + 0.01 * max(values), place), va="center")
     axis.set_yticks(places, names)
     axis.set(xlabel="perplexity", xlim=(0, max(values) * 1.12))
     return figure
