@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,12 @@ import pytest
 from autograder.course import ROOT_VARIABLE, Course
 
 TOY = Path(__file__).parent / "toy"
+
+
+def pytest_configure():
+    """A shell that started the tests in the background has them ignore Ctrl-C, and what they start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
