@@ -130,8 +130,9 @@ def check_lab(folder: Path) -> None:
 
 def step_line(step: int, of: int, figures: dict[str, float], left: float) -> str:
     """One line of progress."""
-    told = ["reward", "accuracy", "kl", "length"] if set(figures) - {"loss"} else ["loss"]
-    said = "  ".join(f"{name} {figures[name]:.3g}" for name in told if name in figures)
+    better = {"reward", "accuracy", "kl", "length"} & set(figures)
+    told = [name for name in figures if name in (better or {"loss"})]
+    said = "  ".join(f"{name} {figures[name]:.3g}" for name in told)
     return (
         f"step {step} of {of}  {said}  {left / 60:.0f} min left"
         if left > 90

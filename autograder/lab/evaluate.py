@@ -89,9 +89,8 @@ def measure(
         "before": figures(before, problems),
         "after": {**figures(trained, problems), **distance},
     }
-    if not getattr(
-        model, "is_loaded_in_8bit", False
-    ):  # LLM.int8() chooses its outliers over all tokens, so a later one may change earlier logits
+    # LLM.int8() chooses its outliers over all tokens, so that a later token may change earlier logits: nothing to ask.
+    if not getattr(model, "is_loaded_in_8bit", False):
         found["causal"] = is_causal(model, trained)
     if settings.kind == "qlora":
         found["loss"] = losses(model, tokenizer, settings)
@@ -116,10 +115,8 @@ def _loss(model: Any, tokenizer: Any, settings: Settings) -> float:
     for problem in split(settings.data)[1]:
         asked = tokenizer(question(tokenizer, problem.question), add_special_tokens=False)["input_ids"]
         answer = tokenizer(f"{problem.answer}{tokenizer.eos_token}", add_special_tokens=False)["input_ids"]
-        ids = torch.tensor([asked + answer], device=model.device)
-        with torch.no_grad():
-            logp = model(ids).logits[0, len(asked) - 1 : -1].float().log_softmax(-1)  # (answer, V)
-        total -= float(logp.gather(1, ids[0, len(asked) :, None]).sum())
+        logp = _log_probs(model, asked, answer)  # (answer, V)
+        total -= float(logp[torch.arange(len(answer)), answer].sum())
         tokens += len(answer)
     return total / tokens
 
@@ -219,19 +216,24 @@ def switched_off(model: Any) -> Iterator[None]:
 
 def _distance(model: Any, rows: list[dict[str, Any]]) -> dict[str, float]:
     """Mean KL(trained || base) and entropy, nats a token, over the answers' tokens."""
-    import torch
-
     kl = entropy = tokens = 0.0
     for row in rows:
-        ids = torch.tensor([row["prompt"] + row["tokens"]], device=model.device)
-        with torch.no_grad():
-            new = model(ids).logits[0, len(row["prompt"]) - 1 : -1].float().log_softmax(-1)
-            with switched_off(model):
-                old = model(ids).logits[0, len(row["prompt"]) - 1 : -1].float().log_softmax(-1)
+        new = _log_probs(model, row["prompt"], row["tokens"])
+        with switched_off(model):
+            old = _log_probs(model, row["prompt"], row["tokens"])
         kl += float((new.exp() * (new - old)).sum())
         entropy -= float((new.exp() * new).sum())
         tokens += len(row["tokens"])
     return {"kl": kl / tokens, "entropy": entropy / tokens}
+
+
+def _log_probs(model: Any, prompt: list[int], answer: list[int]) -> Any:
+    """What the model says of each token of an answer before it comes: (answer, V) float32 log-probabilities."""
+    import torch
+
+    ids = torch.tensor([prompt + answer], device=model.device)
+    with torch.no_grad():
+        return model(ids).logits[0, len(prompt) - 1 : -1].float().log_softmax(-1)
 
 
 def is_causal(model: Any, rows: list[dict[str, Any]]) -> bool:

@@ -185,7 +185,7 @@ def _reached(report: Report, symbols: Symbols) -> list[RenderableType]:
 
 def _measured(figure: Figure) -> str:
     against = f", needed {figure.threshold:g}{figure.unit}" if figure.threshold is not None else ""
-    return f"{figure.name}: {figure.value:.4g}{figure.unit}{against}"
+    return f"{figure.name}: {figure.value:g}{figure.unit}{against}"
 
 
 def _looks_like(

@@ -63,13 +63,9 @@ def test_a_lab_trains_keeps_an_adapter_and_can_be_measured_from_it(kind: str, ti
     assert found["causal"]
 
 
-def bitsandbytes() -> None:
-    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: make llm")
-
-
 @pytest.mark.parametrize("bits", [4, 8])
 def test_an_adapter_over_few_bits_is_trained_and_measured_on_both_bases(bits: int, tiny: Path, tmp_path: Path) -> None:
-    bitsandbytes()
+    pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed: make llm")
     out = tmp_path / "out"
     asked = settings("qlora", tiny, out, qlora__bits=bits, steps=12, data__n_train=64, optim__batch=16)
     found = run(asked, False, quiet)

@@ -71,13 +71,14 @@ def test_when_all_passes_the_solution_and_the_quiz_are_offered(assignment, progr
 
 
 def test_what_a_training_reached_is_said_where_it_passed_too(assignment, progress, report_of, test_of):
-    few = (Figure("held-out loss", 2.84999, 3.2, " bits"),)
+    few = (Figure("held-out loss", 2.85, 3.2, " bits"), Figure("steps", 48123, None))
     many = tuple(Figure(f"probability ({n} of 5)", 1.0, 1.0) for n in range(1, 6))
     tests = [test_of(task.name, "test_values") for task in assignment.tasks[1:]]
     first = assignment.tasks[0].name
     tests += [test_of(first, "test_it_learns", figures=few), test_of(first, "test_probes", figures=many)]
     text = text_of(screen(report_of(*tests), assignment, progress))
     assert "held-out loss: 2.85 bits, needed 3.2 bits" in text
+    assert "steps: 48123" in text
     assert "probability" not in text
     assert "held-out loss" not in text_of(
         screen(report_of(*tests), assignment, progress, task=assignment.tasks[1].name)

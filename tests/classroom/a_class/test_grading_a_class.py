@@ -175,6 +175,5 @@ def test_nbgraders_own_exporter_and_formgrader_read_the_gradebook(a_class):
     api = NbGraderAPI(CourseDirectory(config=settings), config=settings)  # what formgrader's pages are made from
     shown = {each["id"]: each for each in api.get_students()}
     assert {name: each["score"] for name, each in shown.items()} == deserved
-    assert (
-        api.get_assignment("t01_numbers") is None
-    )  # formgrader lists what lies in nbgrader's folders: grade.md says so
+    # Formgrader lists what lies in nbgrader's own folders: grade.md says so.
+    assert api.get_assignment("t01_numbers") is None
