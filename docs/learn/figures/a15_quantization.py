@@ -41,6 +41,7 @@ def main() -> None:
     save(real_channels(real), "a15_real_channels", "Activations of SmolLM2 by channel", real_channels_in_words(real))
     save(real_perplexities(real), "a15_real", "Perplexity of SmolLM2 by scheme", perplexities_in_words(real))
     save(levels(), "a15_levels", "Sixteen levels under a bell curve", LEVELS)
+    save(errors(), "a15_bits", "Error against bits", errors_in_words())
 
 
 @functools.cache
@@ -243,6 +244,73 @@ def levels() -> Figure:
         xlim=(-1.06, 1.06), ylim=(-0.45, 1.05), yticks=[], xlabel="weight / largest of its block", xticks=[-1, 0, 1]
     )
     axis.spines["left"].set_visible(False)
+    return figure
+
+
+# --------------------------------------------------------------------------------------------------------------- errors
+
+WAYS = (("tensor", "one scale", QUIET), ("row", "a scale a row", AMBER), ("block", "a scale for 64", BLUE))
+
+
+@functools.cache
+def errors_by_bits(whose: str) -> dict[str, list[tuple[float, float]]]:
+    """Bits a weight, scales included, and squared error over squared weights, of "draws" or of a shipped "model"."""
+    quantization = course()
+    import torch
+    from common.tiny_lm import pretrained
+
+    if whose == "draws":
+        matrices = [torch.randn(256, 256, generator=torch.Generator().manual_seed(0))]
+    else:
+        weights = pretrained("reviews_base").state_dict()
+        matrices = [x for name, x in weights.items() if x.ndim == 2 and "blocks" in name]
+    size, energy = sum(x.numel() for x in matrices), sum(float(x.square().sum()) for x in matrices)
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name, *_ in WAYS}
+    for name, *_ in WAYS:
+        for bits in range(2, 9):
+            lost, scales = 0.0, 0
+            for x in matrices:
+                rows = x.reshape(-1, 64) if name == "block" else x
+                codes, scale = quantization.absmax_quantize(rows, bits, None if name == "tensor" else 1)
+                lost, scales = lost + float((rows - codes * scale).square().sum()), scales + scale.numel()
+            found[name].append((bits + 32 * scales / size, lost / energy))
+    lost = 0.0
+    for x in matrices:
+        packed, absmax = quantization.nf4_quantize(x)
+        lost += float((x - quantization.nf4_dequantize(packed, absmax, tuple(x.shape))).square().sum())
+    found["nf4"] = [(4.5, lost / energy)]
+    return found
+
+
+SOURCES = (("draws", "draws from a bell curve"), ("model", "a trained model"))
+
+
+def errors_in_words() -> str:
+    """The alternative text: the errors at 4 bits, and what a bit is worth."""
+    said = []
+    for whose, title in SOURCES:
+        found = errors_by_bits(whose)
+        at_four = ", ".join(f"{words} {found[name][2][1]:.4f}" for name, words, _ in WAYS)
+        said.append(f"Of {title}, with codes of 4 bits: {at_four}, NF4 {found['nf4'][0][1]:.4f}.")
+    worth = (errors_by_bits("draws")["block"][2][1] / errors_by_bits("draws")["block"][6][1]) ** 0.25
+    return (
+        "Relative squared error of weights against bits a weight, scales included, on a logarithmic axis. "
+        f"{' '.join(said)} Each further bit divides the error by about {worth:.1f}."
+    )
+
+
+def errors() -> Figure:
+    """Three nearly straight lines on either side, and NF4 beside them."""
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.6), sharey=True, layout="constrained")
+    for axis, (whose, title) in zip(axes, SOURCES, strict=True):
+        found = errors_by_bits(whose)
+        for name, words, colour in WAYS:
+            bits, lost = zip(*found[name], strict=True)
+            axis.plot(bits, lost, marker="o", markersize=3, color=colour, label=words)
+        axis.plot(*found["nf4"][0], marker="D", color=BLUE, markersize=6, linestyle="", label="NF4, blocks of 64")
+        axis.set(xlabel="bits a weight, scales included", yscale="log", title=title)
+    axes[0].set(ylabel="squared error / squared weights")
+    axes[0].legend(frameon=False, loc="lower left", fontsize="small", borderaxespad=0)
     return figure
 
 
