@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -13,6 +13,7 @@ from autograder.errors import AutograderError
 
 if TYPE_CHECKING:
     from autograder.lab.record import Record
+    from autograder.lab.settings import Kind
 
 
 class KindName(enum.StrEnum):
@@ -22,6 +23,7 @@ class KindName(enum.StrEnum):
     ppo = "ppo"
     dpo = "dpo"
     qlora = "qlora"
+    compare = "compare"
 
 
 class BackendName(enum.StrEnum):
@@ -57,6 +59,9 @@ def lab(
     device: Annotated[DeviceName, typer.Option(help="Where it runs.")] = DeviceName.auto,
     seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
     bits: Annotated[int | None, typer.Option(help="Of qlora: bits of a weight of the base, 4 or 8.")] = None,
+    ppo: Annotated[BackendName | None, typer.Option(help="Of compare: PPO's backend; default trl.")] = None,
+    grpo: Annotated[BackendName | None, typer.Option(help="Of compare: GRPO's backend; default trl.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Of compare: seeds of each algorithm; default 2.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the settings and one example; train nothing.")
@@ -69,6 +74,16 @@ def lab(
     from autograder.lab.settings import read_settings
     from autograder.reporting.lab import measured, settings_shown
 
+    if kind is KindName.compare:
+        if bits is not None or seed is not None or dry_run:
+            raise AutograderError(
+                "compare takes no --bits, --seed or --dry-run", mend="autograder lab compare --seeds 2"
+            )
+        named = {"device": device.value, "steps": steps, "model.name": model, "out.dir": str(out) if out else None}
+        compare_labs(named, config, {"ppo": ppo or backend, "grpo": grpo or backend}, seeds or 2, resume)
+        return
+    if ppo or grpo or seeds:
+        raise AutograderError("--ppo, --grpo and --seeds belong to compare", mend="autograder lab compare --seeds 2")
     flags = {
         "backend": backend.value,
         "device": device.value,
@@ -80,7 +95,7 @@ def lab(
     }
     if bits is not None and kind is not KindName.qlora:
         raise AutograderError(f"--bits belongs to qlora, not to {kind.value}", mend="[model] load_in_4bit = true")
-    settings = read_settings(kind.value, config, flags)
+    settings = read_settings(cast("Kind", kind.value), config, flags)
     record = Record(Path(settings.out.dir))
     with show.ProgressLine() as line:
         try:
@@ -94,6 +109,27 @@ def lab(
             show.note(f"stopped after step {interrupted.args[0]}; the same command with --resume goes on from there")
             raise typer.Exit(UNFINISHED) from interrupted
     show.show(shown)
+
+
+def compare_labs(
+    flags: dict[str, Any], config: Path | None, backends: dict[str, BackendName], seeds: int, resume: bool
+) -> None:
+    """PPO against GRPO: runs what is left to run, shows what came of it, and leaves compare.html."""
+    from autograder.files import write_whole
+    from autograder.lab.comparing import compare, plan
+    from autograder.lab.following import Interrupted
+    from autograder.reporting.comparing import compared, page
+
+    runs = plan(config, flags, {name: backend.value for name, backend in backends.items()}, seeds)
+    folder = Path(runs[0].out.dir).parent
+    with show.ProgressLine() as line:
+        try:
+            found = compare(runs, resume, line.say, lambda n, of, row, left: line.say(step_line(n, of, row, left)))
+        except Interrupted as interrupted:
+            show.note(f"stopped after step {interrupted.args[0]}; the same command with --resume goes on from there")
+            raise typer.Exit(UNFINISHED) from interrupted
+    write_whole(folder / "compare.html", page(found).encode())
+    show.show(compared(found, str(folder)))
 
 
 def keep_page(record: Record, found: dict[str, Any]) -> None:

@@ -48,4 +48,6 @@ def save_tiny(folder: Path, template: str | None = TEMPLATE) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for package in ("transformers", "tokenizers"):
+        pytest.importorskip(package, reason="the labs' packages are not installed: make llm")
     return save_tiny(tmp_path_factory.mktemp("tiny") / "model")
