@@ -45,6 +45,7 @@ def course(name: str) -> ModuleType:
     """The course's own solution of an assignment."""
     folder = ROOT / "solutions" / name
     sys.path[:0] = [str(ROOT), str(ROOT / "solutions"), str(folder)]
+    sys.modules.pop("asks", None)  # another assignment's, which this one's tests would get
     spec = importlib.util.spec_from_file_location(name, folder / "source.py")
     assert spec is not None
     assert spec.loader is not None
