@@ -13,7 +13,7 @@ from autograder.errors import AutograderError
 
 if TYPE_CHECKING:
     from autograder.lab.record import Record
-    from autograder.lab.settings import Kind
+    from autograder.lab.settings import Kind, Settings
 
 
 class KindName(enum.StrEnum):
@@ -59,6 +59,7 @@ def lab(
     device: Annotated[DeviceName, typer.Option(help="Where it runs.")] = DeviceName.auto,
     seed: Annotated[int | None, typer.Option(help="Seed of the training.")] = None,
     bits: Annotated[int | None, typer.Option(help="Of qlora: bits of a weight of the base, 4 or 8.")] = None,
+    setup: Annotated[Path | None, typer.Option(help="A Python file with your grpo_setup, ppo_setup, …")] = None,
     ppo: Annotated[BackendName | None, typer.Option(help="Of compare: PPO's backend; default trl.")] = None,
     grpo: Annotated[BackendName | None, typer.Option(help="Of compare: GRPO's backend; default trl.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Of compare: seeds of each algorithm; default 2.")] = None,
@@ -68,16 +69,13 @@ def lab(
     ] = False,
 ) -> None:
     """Train a real language model with the field's own libraries."""
-    from autograder.lab.following import Interrupted
-    from autograder.lab.record import Record
-    from autograder.lab.run import preview, run
+    from autograder.lab.hooks import own_hook
     from autograder.lab.settings import read_settings
-    from autograder.reporting.lab import measured, settings_shown
 
     if kind is KindName.compare:
-        if bits is not None or seed is not None or dry_run:
+        if bits is not None or seed is not None or dry_run or setup:
             raise AutograderError(
-                "compare takes no --bits, --seed or --dry-run", mend="autograder lab compare --seeds 2"
+                "compare takes no --bits, --seed, --setup or --dry-run", mend="autograder lab compare --seeds 2"
             )
         named = {"device": device.value, "steps": steps, "model.name": model, "out.dir": str(out) if out else None}
         compare_labs(named, config, {"ppo": ppo or backend, "grpo": grpo or backend}, seeds or 2, resume)
@@ -92,10 +90,22 @@ def lab(
         "optim.seed": seed,
         "qlora.bits": bits,
         "out.dir": str(out) if out else None,
+        "setup": str(setup or own_hook(cast("Kind", kind.value)) or ""),
     }
+    if flags["setup"]:
+        show.note(f"data and rewards by {kind.value}_setup in {flags['setup']}")
     if bits is not None and kind is not KindName.qlora:
         raise AutograderError(f"--bits belongs to qlora, not to {kind.value}", mend="[model] load_in_4bit = true")
-    settings = read_settings(cast("Kind", kind.value), config, flags)
+    run_one(read_settings(cast("Kind", kind.value), config, flags), resume, dry_run)
+
+
+def run_one(settings: Settings, resume: bool, dry_run: bool) -> None:
+    """Trains and shows what was measured, or only shows the settings."""
+    from autograder.lab.following import Interrupted
+    from autograder.lab.record import Record
+    from autograder.lab.run import preview, run
+    from autograder.reporting.lab import measured, settings_shown
+
     record = Record(Path(settings.out.dir))
     with show.ProgressLine() as line:
         try:

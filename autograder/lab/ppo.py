@@ -8,7 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from autograder.errors import LabError
 from autograder.lab.following import Interrupted, OnStep, Stop, follower
+from autograder.lab.hooks import Setup
 from autograder.lab.loading import device_of, dtype_of
 from autograder.lab.models import Base
 from autograder.lab.record import Record
@@ -72,7 +74,14 @@ def value_model(base: Base, settings: Settings) -> Any:
 
 
 def ppo(
-    model: Any, tokenizer: Any, base: Base, settings: Settings, record: Record, stop: Stop, on_step: OnStep | None
+    model: Any,
+    tokenizer: Any,
+    base: Base,
+    settings: Settings,
+    setup: Setup,
+    record: Record,
+    stop: Stop,
+    on_step: OnStep | None,
 ) -> int:
     """TRL's PPOTrainer. A step is one batch of answers and ppo.epochs passes over it."""
     from datasets import Dataset
@@ -81,6 +90,10 @@ def ppo(
 
     problems = split(settings.data)[0]
     prompts = [tokenizer(question(tokenizer, p.question), add_special_tokens=False)["input_ids"] for p in problems]
+    judge = scoring(tokenizer, problems, prompts)
+    if setup.rewards or setup.dataset:
+        prompts = [list(row["input_ids"]) for row in setup.dataset or [{"input_ids": prompt} for prompt in prompts]]
+        judge = _score_of_text(tokenizer, setup)
     rows = [{"input_ids": prompt} for prompt in prompts]
     state = record.checkpoints / "ppo.pt"
     done = steps_in(state)
@@ -88,11 +101,11 @@ def ppo(
         load(state, model)
         return done
     trainer = PPOTrainer(
-        args=PPOConfig(**arguments(settings, record, settings.steps - done)),
+        args=setup.config(PPOConfig, arguments(settings, record, settings.steps - done)),
         processing_class=tokenizer,
         model=model,
         ref_model=None,
-        reward_model=rule_as_reward(tokenizer, scoring(tokenizer, problems, prompts), prompts),
+        reward_model=rule_as_reward(tokenizer, judge, prompts),
         value_model=value_model(base, settings),
         train_dataset=Dataset.from_list(rows[done % len(rows) :] + rows[: done % len(rows)]),
         callbacks=[follower(record, settings.steps, stop, on_step, done_before=done)],
@@ -138,6 +151,21 @@ def scoring(
     def score(prompt: list[int], answer: list[int]) -> float:
         end = answer.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in answer else len(answer)
         return verify(tokenizer.decode(answer[:end]), answers[tuple(prompt)])
+
+    return score
+
+
+def _score_of_text(tokenizer: Any, setup: Setup) -> Callable[[list[int], list[int]], float]:
+    """The student's reward on the whole text, prompt and answer, up to its first end token."""
+    if not setup.rewards:
+        raise LabError(
+            "prompts of your own need a reward of your own", where=setup.where, mend='"reward": (text) -> float'
+        )
+    reward = setup.rewards[0]
+
+    def score(prompt: list[int], answer: list[int]) -> float:
+        end = answer.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in answer else len(answer)
+        return float(reward(tokenizer.decode(prompt + answer[:end])))
 
     return score
 

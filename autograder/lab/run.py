@@ -12,6 +12,7 @@ from typing import Any, get_args
 from autograder.errors import LabError
 from autograder.lab.evaluate import check_adapter, losses, measure, memory_of
 from autograder.lab.following import Interrupted, OnStep, Stop
+from autograder.lab.hooks import Setup, setup, shown
 from autograder.lab.loading import how_to_load, policy, require
 from autograder.lab.models import Base, Say, base
 from autograder.lab.record import Record
@@ -69,10 +70,13 @@ def _quiet() -> None:
 def preview(settings: Settings, say: Say = lambda said: None) -> Preview:
     found = prepare(settings, say)
     tokenizer = tokenizer_of(found, settings.model)
-    problem = split(settings.data)[0][0]
-    return Preview(
-        found, question(tokenizer, problem.question), str(problem.answer), tokenizer.eos_token, tokenizer.pad_token
-    )
+    own = setup(settings, tokenizer).dataset
+    if own:
+        asked, right = shown(own[0], tokenizer)
+    else:
+        problem = split(settings.data)[0][0]
+        asked, right = question(tokenizer, problem.question), str(problem.answer)
+    return Preview(found, asked, right, tokenizer.eos_token, tokenizer.pad_token)
 
 
 def run(settings: Settings, resume: bool, say: Say, on_step: OnStep | None = None) -> dict[str, Any]:
@@ -81,13 +85,14 @@ def run(settings: Settings, resume: bool, say: Say, on_step: OnStep | None = Non
     Raises LabError where it cannot begin, and Interrupted after Ctrl-C: then what was done is kept for --resume.
     """
     found = prepare(settings, say)
+    own = setup(settings, tokenizer_of(found, settings.model))
     record = Record(Path(settings.out.dir))
     record.begin(settings, found, resume)
     say("loading the model")
     model, tokenizer = policy(found, settings)
     began = time.monotonic()
     try:
-        done = _trained(model, tokenizer, found, settings, record, on_step)
+        done = _trained(model, tokenizer, found, settings, own, record, on_step)
     except Interrupted as interrupted:
         record.end(settings, found, int(interrupted.args[0]), time.monotonic() - began, {})
         raise
@@ -105,15 +110,15 @@ def run(settings: Settings, resume: bool, say: Say, on_step: OnStep | None = Non
 
 
 def _trained(
-    model: Any, tokenizer: Any, found: Base, settings: Settings, record: Record, on_step: OnStep | None
+    model: Any, tokenizer: Any, found: Base, settings: Settings, own: Setup, record: Record, on_step: OnStep | None
 ) -> int:
     from autograder.lab import ppo, trainers
 
     stop = Stop()
     if settings.kind == "ppo":
-        return ppo.ppo(model, tokenizer, found, settings, record, stop, on_step)
+        return ppo.ppo(model, tokenizer, found, settings, own, record, stop, on_step)
     train = {"grpo": trainers.grpo, "dpo": trainers.dpo, "qlora": trainers.qlora}[settings.kind]
-    return train(model, tokenizer, settings, record, stop, on_step)
+    return train(model, tokenizer, settings, own, record, stop, on_step)
 
 
 def save(model: Any, record: Record) -> None:

@@ -141,6 +141,8 @@ class Settings:
     backend: Backend = "trl"
     device: Device = "auto"
     steps: int = 10
+    setup: str = ""
+    """A Python file with the hook of this kind of lab; "" for our own data and rewards."""
     model: Model = field(default_factory=Model)
     lora: Lora = field(default_factory=Lora)
     data: Data = field(default_factory=Data)

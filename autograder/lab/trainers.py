@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autograder.lab.following import Interrupted, OnStep, Stop, follower
+from autograder.lab.hooks import Setup
 from autograder.lab.loading import device_of, dtype_of
 from autograder.lab.record import Record
 from autograder.lab.settings import Settings
@@ -64,7 +65,9 @@ def grpo_arguments(settings: Settings, record: Record) -> dict[str, Any]:
     }
 
 
-def grpo(model: Any, tokenizer: Any, settings: Settings, record: Record, stop: Stop, on_step: OnStep | None) -> int:
+def grpo(
+    model: Any, tokenizer: Any, settings: Settings, setup: Setup, record: Record, stop: Stop, on_step: OnStep | None
+) -> int:
     """TRL's GRPOTrainer, rewarded by the verifier."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
@@ -73,12 +76,12 @@ def grpo(model: Any, tokenizer: Any, settings: Settings, record: Record, stop: S
         return [verify(text, right) for text, right in zip(completions, answer, strict=True)]
 
     problems = split(settings.data)[0]
-    rows = [{"prompt": question(tokenizer, p.question), "answer": p.answer} for p in problems]
+    rows = setup.dataset or [{"prompt": question(tokenizer, p.question), "answer": p.answer} for p in problems]
     trainer = GRPOTrainer(
         model=model,
-        args=GRPOConfig(**grpo_arguments(settings, record)),
+        args=setup.config(GRPOConfig, grpo_arguments(settings, record)),
         processing_class=tokenizer,
-        reward_funcs=reward,
+        reward_funcs=setup.rewards or reward,
         train_dataset=Dataset.from_list(rows),
         callbacks=[follower(record, settings.steps, stop, on_step)],
     )
@@ -98,22 +101,26 @@ def dpo_rows(tokenizer: Any, problems: list[Problem], seed: int) -> list[dict[st
     ]
 
 
-def dpo(model: Any, tokenizer: Any, settings: Settings, record: Record, stop: Stop, on_step: OnStep | None) -> int:
+def dpo(
+    model: Any, tokenizer: Any, settings: Settings, setup: Setup, record: Record, stop: Stop, on_step: OnStep | None
+) -> int:
     """TRL's DPOTrainer. The reference is the base with the adapter switched off."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
+    ours = {
+        **common_arguments(settings, record),
+        "max_steps": settings.steps,
+        "beta": settings.dpo.beta,
+        "loss_type": [settings.dpo.loss_type],
+        "max_length": settings.model.max_seq_length,
+    }
+    rows = setup.dataset or dpo_rows(tokenizer, split(settings.data)[0], settings.data.seed)
     trainer = DPOTrainer(
         model=model,
-        args=DPOConfig(
-            **common_arguments(settings, record),
-            max_steps=settings.steps,
-            beta=settings.dpo.beta,
-            loss_type=[settings.dpo.loss_type],
-            max_length=settings.model.max_seq_length,
-        ),
+        args=setup.config(DPOConfig, ours),
         processing_class=tokenizer,
-        train_dataset=Dataset.from_list(dpo_rows(tokenizer, split(settings.data)[0], settings.data.seed)),
+        train_dataset=Dataset.from_list(rows),
         callbacks=[follower(record, settings.steps, stop, on_step)],
     )
     return _train(trainer, settings, record, stop)
@@ -126,23 +133,26 @@ def qlora_rows(tokenizer: Any, problems: list[Problem]) -> list[dict[str, str]]:
     ]
 
 
-def qlora(model: Any, tokenizer: Any, settings: Settings, record: Record, stop: Stop, on_step: OnStep | None) -> int:
+def qlora(
+    model: Any, tokenizer: Any, settings: Settings, setup: Setup, record: Record, stop: Stop, on_step: OnStep | None
+) -> int:
     """TRL's SFTTrainer on the right answers, over a base of few bits."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
+    ours = {
+        **common_arguments(settings, record),
+        "max_steps": settings.steps,
+        "max_length": settings.model.max_seq_length,
+        "completion_only_loss": settings.qlora.completion_only,
+        "eos_token": tokenizer.eos_token,
+        "pad_token": tokenizer.pad_token,
+    }
     trainer = SFTTrainer(
         model=model,
-        args=SFTConfig(
-            **common_arguments(settings, record),
-            max_steps=settings.steps,
-            max_length=settings.model.max_seq_length,
-            completion_only_loss=settings.qlora.completion_only,
-            eos_token=tokenizer.eos_token,
-            pad_token=tokenizer.pad_token,
-        ),
+        args=setup.config(SFTConfig, ours),
         processing_class=tokenizer,
-        train_dataset=Dataset.from_list(qlora_rows(tokenizer, split(settings.data)[0])),
+        train_dataset=Dataset.from_list(setup.dataset or qlora_rows(tokenizer, split(settings.data)[0])),
         callbacks=[follower(record, settings.steps, stop, on_step)],
     )
     return _train(trainer, settings, record, stop)

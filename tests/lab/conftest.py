@@ -34,8 +34,8 @@ def save_tiny(folder: Path, template: str | None = TEMPLATE) -> Path:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(vocabulary),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=64,  # a block of NF4: on some processors bitsandbytes packs no narrower matrix
+        intermediate_size=128,
         num_hidden_layers=3,
         num_attention_heads=2,
         num_key_value_heads=1,
