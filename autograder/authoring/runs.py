@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -133,10 +133,15 @@ def _keep_seed(row: RunRow, seed: int, trained: Trained) -> None:
     row.threshold = truth.figures[-1].threshold if truth.figures else None
     row.cpu_seconds.append(round(truth.ended.cpu_seconds, 2))
     if truth.listed:
-        row.verdicts.setdefault("", []).append(truth)
+        row.verdicts.setdefault("", []).append(_without_answers(truth))
     for name, verdict in trained.blocked.items():
         row.caught[name] = row.caught.get(name, 0) + 1
         row.blockers.setdefault(name, []).extend(figure.value for figure in verdict.figures[-1:])
+
+
+def _without_answers(verdict: Verdict) -> Verdict:
+    """What a probe says, which can be sent from one process to another; its answers may be large."""
+    return replace(verdict, transcript=(), curve=None)
 
 
 def _try_others(
@@ -159,7 +164,7 @@ def _try_others(
             missed = len(verdicts) - row.caught[item.id]
             row.lapses.append(f"{row.test}: the mistake {item.id} passes on {missed} seeds")
         if row.verdicts:
-            row.verdicts[item.id] = verdicts
+            row.verdicts[item.id] = [_without_answers(verdict) for verdict in verdicts]
 
 
 def _check_gap(item: Mistake, row: RunRow) -> None:

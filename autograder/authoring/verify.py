@@ -12,22 +12,23 @@ import ast
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from autograder.authoring.findings import MistakeRow, Verification, kept_calibration
 from autograder.authoring.percent import without_prose
-from autograder.authoring.runs import check_names, vet_run
+from autograder.authoring.pieces import Measured, OnProgress, Pieces, measure
+from autograder.authoring.runs import check_names
 from autograder.authoring.shared import files_used
 from autograder.authoring.trivial import TRIVIAL, with_trivial
-from autograder.authoring.vetting import Trial, try_seed
+from autograder.authoring.vetting import Trial
 from autograder.course import DIAGNOSIS_FILE, Assignment, Course
 from autograder.errors import SourceError
 from autograder.files import write_json
 from autograder.grading.diagnosis import SEEDS_FOR_LITTLE, LiveCandidates, from_record, proxy, recognise
 from autograder.grading.forbidden import forbidden_uses
-from autograder.grading.material import author_of, tests_of
+from autograder.grading.material import author_of
 from autograder.grading.scoring import settle, worth
 from autograder.report import TestResult
 from autograder.sandbox.loopback import LoopbackTransport
@@ -43,9 +44,6 @@ from autograder.testing.student import Student
 QUICK = 2
 """Seeds that `verify --quick` looks at."""
 
-WIDELY = 1
-"""On so many seeds every alternative and every mistake of the task is tried on every test, not only the named ones."""
-
 SHARE_OF_LIMIT = 0.25
 """No test may use more of its CPU limit than this on the reference, here: slower machines exist."""
 
@@ -54,21 +52,19 @@ SHARE_OF_RUN = 0.5
 """The same for a graded run, whose own limit is chosen with the run in mind."""
 
 
-OnProgress = Callable[[str, int, int], None]
-"""(what is being looked at, step, of how many)"""
-
-
 def verify(
     course: Course,
     assignment: Assignment,
     *,
     quick: bool = False,
     again: bool = False,
+    jobs: int = 1,
     on_progress: OnProgress | None = None,
 ) -> Verification:
     """Measures an assignment, or returns what is kept where nothing it depends on has changed.
 
     `quick` looks at few seeds and keeps nothing. `again` measures even if nothing changed.
+    `jobs`: how many processes share the tests and graded runs.
     """
     author = author_of(assignment)
     use_packages(course.packages)
@@ -82,7 +78,7 @@ def verify(
     kept = None if quick or again else kept_calibration(author)
     if kept and kept.hash == fingerprint:
         return kept
-    found = _Gate(assignment, author, QUICK if quick else COUNT, on_progress or (lambda *_: None)).run()
+    found = _Gate(assignment, author, QUICK if quick else COUNT, jobs, on_progress or (lambda *_: None)).run()
     found.hash = fingerprint
     if not quick and not found.lapses:
         write_json(_home(author) / CALIBRATION_FILE, found.to_json())
@@ -114,32 +110,31 @@ def calibration_hash(course: Course, assignment: Assignment, author: Author) -> 
 class _Gate:
     """One run through all checks of one assignment."""
 
-    def __init__(self, assignment: Assignment, author: Author, seeds: int, on_progress: OnProgress) -> None:
+    def __init__(self, assignment: Assignment, author: Author, seeds: int, jobs: int, on_progress: OnProgress) -> None:
         self.assignment = assignment
         self.author = author
-        self.count = seeds
+        self.jobs = jobs
         self.on_progress = on_progress
-        self.cases = tests_of(assignment, author)
+        self.pieces = Pieces(assignment, author, seeds)
+        self.cases = self.pieces.cases
         self.hidden = [case for case in self.cases if case.hidden]
         self.public = [case for case in self.cases if not case.hidden]
         self.found = Verification(assignment.id)
-        self.families: dict[str, list[TestCase]] = {}
-        for case in self.hidden:
-            if not case.graded_run:
-                self.families.setdefault(case.family, []).append(case)
-        self.runs = [case for case in self.hidden if case.graded_run]
+        self.families = self.pieces.families
+        self.runs = list(self.pieces.runs.values())
 
     def run(self) -> Verification:
         started = time.process_time()
         self.found.alternatives = [item.id for item in self.author.alternatives]
         self._check_form()
         self._check_reference()
-        self._vet()
-        self._vet_runs()
+        measured = measure(self.pieces, self.assignment, self.jobs, self.on_progress)
+        self._keep_families(measured)
+        self._keep_runs(measured)
         if not self.found.lapses:
             self._check_void_answers()
             self._check_recognition()
-        self.found.cpu_seconds = round(time.process_time() - started, 1)
+        self.found.cpu_seconds = round(time.process_time() - started + measured.elsewhere, 1)
         return self.found
 
     def _lapse(self, text: str) -> None:
@@ -195,26 +190,26 @@ class _Gate:
             if owner in tasks:
                 self._lapse(f"the reference's {owner} uses {name} in line {line}, which the handout forbids")
 
-    def _vet(self) -> None:
-        """Vets seeds for every hidden test, and keeps what was measured of each mistake on them."""
+    def _keep_families(self, measured: Measured) -> None:
+        """Keeps the seeds vetted for every hidden test, and what was measured of each mistake on them."""
         rows = {item.id: MistakeRow(item.id, item.task, twins=list(item.twin)) for item in self.author.mistakes}
-        for number, (family, cases) in enumerate(self.families.items(), 1):
-            self.on_progress(f"seeds of {family}", number, len(self.families))
-            trials = self._vet_family(family, cases)
-            self.found.seeds[family] = [trial.seed for trial in trials]
-            self.found.tests[family] = len(trials)
-            for trial in trials:
+        for family in self.families:
+            vetted = measured.family(family)
+            for lapse in vetted.lapses:
+                self._lapse(lapse)
+            self.found.seeds[family] = [trial.seed for trial in vetted.trials]
+            self.found.tests[family] = len(vetted.trials)
+            for trial in vetted.trials:
                 self._keep(trial, family, rows)
         self.found.mistakes = list(rows.values())
         for row in self.found.mistakes:
             row.also_caught_by = sorted(set(row.also_caught_by) - set(row.caught_by))
 
-    def _vet_runs(self) -> None:
-        """Trains: every graded run on its seeds, with reference, alternatives and the mistakes named for it."""
+    def _keep_runs(self, measured: Measured) -> None:
+        """Keeps how every graded run went on its seeds: reference, alternatives and the mistakes named for it."""
         rows = {row.id: row for row in self.found.mistakes}
-        for number, case in enumerate(self.runs, 1):
-            count = min(self.count, RUNS)
-            row = vet_run(self.author, case, count, lambda what, n=number: self.on_progress(what, n, len(self.runs)))  # type: ignore[misc]
+        for case in self.runs:
+            row, count = measured.run(case.name), min(self.pieces.count, RUNS)
             self.found.runs.append(row)
             self.found.seeds[case.family], self.found.tests[case.family] = row.seeds, len(row.seeds)
             self.found.curves[case.name] = row.curve
@@ -236,24 +231,6 @@ class _Gate:
         for row, case in zip(self.found.runs, self.runs, strict=True):
             for name in row.recognised:
                 rows[name].recognised_in.append(case.family)
-
-    def _vet_family(self, family: str, cases: Sequence[TestCase]) -> list[Trial]:
-        wanted = self.count if any("seed" in case.uses for case in cases) else 1
-        good: list[Trial] = []
-        lapses: list[str] = []
-        for seed in range(2 * wanted):
-            trial = try_seed(self.author, cases, seed, widely=seed < WIDELY)
-            if trial.lapses:
-                lapses += [f"{family}, seed {seed}: {lapse}" for lapse in trial.lapses]
-            else:
-                good.append(trial)
-            if len(good) == wanted or len(lapses) > wanted:
-                break
-        if len(good) < wanted:
-            for lapse in lapses[:3]:
-                self._lapse(lapse)
-            self._lapse(f"{family}: only {len(good)} of {wanted} seeds could be vetted")
-        return good
 
     def _keep(self, trial: Trial, family: str, rows: dict[str, MistakeRow]) -> None:
         for name, margin in trial.margins.items():

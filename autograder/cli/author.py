@@ -109,8 +109,9 @@ def gradescope(
 
 def verify(
     name: Annotated[str, typer.Argument(metavar="[aNN]", help="Default: every assignment.")] = "",
-    quick: Annotated[bool, typer.Option("--quick", help="Three seeds a test, and nothing is kept.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Two seeds a test, and nothing is kept.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Measure even where nothing changed.")] = False,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that share the tests and graded runs.")] = 1,
 ) -> None:
     """Test the tests: reference, mistakes, alternatives."""
     from autograder.authoring.verify import verify as run_verify
@@ -128,7 +129,7 @@ def verify(
             ) -> None:
                 line.say(f"{short}  {number} of {of}  {what}")
 
-            found = run_verify(course, assignment, quick=quick, again=again, on_progress=tell)
+            found = run_verify(course, assignment, quick=quick, again=again, jobs=jobs, on_progress=tell)
         lapses += len(found.lapses)
         show.show(verified(found, show.symbols()))
     raise typer.Exit(show.NOT_YET if lapses else show.PASSED)

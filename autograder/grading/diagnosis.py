@@ -300,7 +300,7 @@ def _same(transcript: Sequence[Exchange], replies: Sequence[Reply], exact: bool 
 
 
 def _replies_agree(one: Sequence[Reply], other: Sequence[Reply]) -> bool:
-    loose = Tolerance(rtol=1e-5, atol=1e-7, nan_equal=True)
+    loose = Tolerance(rtol=1e-4, atol=1e-6, nan_equal=True)
     return len(one) == len(other) and all(_reply_agrees(a, b, loose) for a, b in zip(one, other, strict=True))
 
 

@@ -88,6 +88,21 @@ def test_the_record_for_the_kit_says_the_same_as_running_the_mistakes(toy):
     }
 
 
+@pytest.mark.parametrize(("factor", "same"), [("1.00005", True), ("1.01", False)])
+def test_a_record_differs_by_its_answers_not_by_the_last_digits_of_a_processor(toy, factor, same):
+    assignment = Course.load(toy).assignment("t01")
+    cases = collect_tests(assignment.public_tests, hidden=False)
+    before = build_record(author_of(assignment), cases)
+    mistakes = assignment.solution_folder / "mistakes.py"
+    text = mistakes.read_text()
+    old = "math.fsum(xs[: k + 1]) / len(xs) for"
+    assert old in text
+    mistakes.write_text(text.replace(old, f"{factor} * {old}"))
+    after = build_record(author_of(assignment), cases)
+    assert after != before
+    assert same_record(before, after) is same
+
+
 def test_a_damaged_record_recognises_nothing_and_breaks_nothing(toy):
     path = Course.load(toy).assignment("t01").folder / ".diagnosis.safetensors"
     whole = path.read_bytes()

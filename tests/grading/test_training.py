@@ -302,6 +302,18 @@ def test_the_gate_trains_reference_alternatives_and_blockers(course, guess):
     assert [row.blockers for row in write_back.runs] == [row.blockers for row in found.runs]
 
 
+def test_the_gate_finds_the_same_in_several_processes(course, guess):
+    steps = []
+    here = verify(course, guess, quick=True).to_json()
+    there = verify(course, guess, quick=True, jobs=2, on_progress=lambda *step: steps.append(step)).to_json()
+    for found in (here, there):
+        found.pop("cpu_seconds")
+        for row in found["runs"]:
+            row.pop("cpu_seconds")
+    assert there == here
+    assert ("in 2 processes", 0, 3) in steps
+
+
 @pytest.mark.parametrize(
     ("old", "new", "lapse"),
     [
