@@ -27,9 +27,10 @@ DATA = ROOT / "docs" / "learn" / "figures" / "data" / "capstone.json"
 ROUNDS, EVERY = 120, 10
 RECIPES: dict[str, dict[str, Any]] = {
     "ours": {},
-    "a13": {"rate": 3e-4, "epochs": 2, "falls": False},
+    "a13": {"rate": 3e-4, "epochs": 2, "rises": False, "falls": False},
     "half_the_rate": {"rate": 3e-4},
     "two_epochs": {"epochs": 2},
+    "does_not_rise": {"rises": False},
     "does_not_fall": {"falls": False},
     "ratio_of_one": {"fresh_ratio": True},
     "all_groups_in_the_mean": {"all_groups": True},
@@ -98,13 +99,14 @@ def warmed(seed: int, enough: float) -> TinyLM:
 
 def grpo(
     model: TinyLM, problems: Callable[[int], Tensor], reward_fn: Watched, seed: int, *, rate: float = 6e-4,
-    epochs: int = 4, falls: bool = True, fresh_ratio: bool = False, all_groups: bool = False,
+    epochs: int = 4, rises: bool = True, falls: bool = True, fresh_ratio: bool = False, all_groups: bool = False,
 ) -> None:  # fmt: skip
     """The reference's training, with its choices as arguments."""
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=rate)
     for i in range(ROUNDS):
-        optimizer.param_groups[0]["lr"] = rate * (min(1.0, 2 * (1 - i / ROUNDS)) if falls else 1.0)
+        first, last = (i + 1) / 10 if rises else 1.0, 2 * (1 - i / ROUNDS) if falls else 1.0
+        optimizer.param_groups[0]["lr"] = rate * min(first, 1.0, last)
         asked = problems(128).repeat_interleave(8, dim=0)
         everything = torch.ones_like(asked, dtype=torch.bool)
         written, mask = generate(model, asked, everything, sums.ANSWER, sums.EOS, sums.PAD, generator=generator)

@@ -74,6 +74,7 @@ def test_a_model_of_the_known_class(student, seed):
     assert found["class"] == "TinyLM", "The model should be a TinyLM."
     assert config["vocab_size"] == vocab, "The model should know as many characters as were asked for."
     assert found["logits"] == [2, 14, vocab], "The model should give logits for each character."
+    assert not found["alike"], "All logits are the same, whatever is read: from such weights nothing can be learnt."
     assert found["weights"] <= 250_000, "There are more than 250,000 weights."
     assert 14 <= config["context"] <= 32, "The context should be 14 to 32 tokens."
     assert config["dropout"] == 0, "There should be no dropout."
@@ -646,7 +647,9 @@ def test_the_numbers_of_the_report(student, reference, seed):
     """report.json holds means and standard deviations (ddof 1) over seeds, and the looks."""
     results = made(seed, 3 + seed % 3)
     truth = reference.ask(reported, results, "folder").value["json"]
-    found = student.ask(reported, results, "folder").value["json"]
+    answer = student.ask(reported, results, "folder").value
+    assert answer["returned"] == NAMES, "The names of the four files should come back, in the order of the handout."
+    found = answer["json"]
     for name in ("warm", "grpo", "ppo"):
         both = [[float(each["accuracy"][name][what]) for what in ("mean", "std")] for each in (found, truth)]
         assert near(*both, atol=1e-9), "An accuracy is off."

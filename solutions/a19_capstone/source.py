@@ -356,10 +356,10 @@ def test_lists_of_two_lengths(student):
 #
 # | what | asked for | start | ours |
 # |---|---:|---:|---:|
-# | held-out sums that are exact | ≥ 90% | 31% | 93% to 98% |
+# | held-out sums that are exact | ≥ 90% | 31% | 94% to 98% |
 # | answers that end | ≥ 99% | 100% | 100% |
 # | entropy, nats a token | ≥ 0.002 | 0.60 | 0.04 |
-# | KL to the start, nats an answer | ≤ 10 | 0 | 1.8 |
+# | KL to the start, nats an answer | ≤ 10 | 0 | 2.0 |
 #
 # A run that misses is tried on two more seeds, and two of three decide.
 #
@@ -391,7 +391,8 @@ def improve_grpo(model: TinyLM, problems: Problems, reward_fn: RewardFn, iterati
         return logits.log_softmax(-1).gather(2, written[..., None])[..., 0] * mask  # (M, R)
 
     for i in range(iterations):
-        optimizer.param_groups[0]["lr"] = rate * min(1.0, 2 * (1 - i / iterations))  # it falls in the second half
+        # The rate rises for ten rounds, since the first groups are few, and falls in the second half.
+        optimizer.param_groups[0]["lr"] = rate * min((i + 1) / 10, 1.0, 2 * (1 - i / iterations))
         asked = problems(n_prompts).repeat_interleave(G, dim=0)  # (M, 6)
         everything = torch.ones_like(asked, dtype=torch.bool)
         written, mask = generate(model, asked, everything, ANSWER, EOS, PAD, generator=generator)  # (M, R) each
@@ -419,8 +420,8 @@ def improve_grpo(model: TinyLM, problems: Problems, reward_fn: RewardFn, iterati
 # %% [markdown] hints="improve_grpo"
 # 1. Where is your curve flat: at the start, where it even falls at first, or at the end? Where it is flat at the end, how many groups are left that differ at all?
 # 2. Per round: 128 prompts with 8 answers each by `generate`, 4 tokens at most; advantages within the group; only groups that differ; `old_logp` is computed once, before the first step. Take more steps a round than the GRPO assignment
-#    did, and larger ones: that is faster and less steady, so let the rate fall towards the end.
-# 3. `asked = problems(128).repeat_interleave(8, dim=0)`; four epochs of two halves; Adam at `6e-4 * min(1, 2 * (1 - i / iterations))`, the norm of the gradient limited to 1; `-torch.min(ratio * adv, ratio.clamp(0.8, 1.28) * adv)[mask].mean()`.
+#    did, and larger ones: that is faster and less steady, so let the rate rise over the first rounds, and fall towards the end.
+# 3. `asked = problems(128).repeat_interleave(8, dim=0)`; four epochs of two halves; Adam at `6e-4 * min((i + 1) / 10, 1, 2 * (1 - i / iterations))`, the norm of the gradient limited to 1; `-torch.min(ratio * adv, ratio.clamp(0.8, 1.28) * adv)[mask].mean()`.
 
 # %% tests="improve_grpo"
 
@@ -491,7 +492,7 @@ def test_practice_with_sums(student, run):
 # **What is known to work**: 1,024 problems a round with an answer each; a critic that begins as a copy of the model, with a linear readout of `hidden` that begins at zero; $\gamma = 1$, $\lambda = 0.95$, the reward at the last token, which terminates; advantages whitened over the tokens that
 # were written; three epochs of two halves; Adam with 6e-4 for the policy, falling in the second half, and 1e-3 for the critic; both gradients limited to norm 1.
 #
-# **What is graded**: the probe, and the sums from the same warm start: after **30 rounds** at least 55% of the held-out sums are exact, 99% end. Ours: 72% to 81% on eight seeds. About a minute; 300 CPU-seconds are allowed.
+# **What is graded**: the probe, and the sums from the same warm start: after **30 rounds** at least 55% of the held-out sums are exact, 99% end. Ours: 58% to 81% on eight seeds. About a minute; 300 CPU-seconds are allowed.
 
 
 # %% task="improve_ppo" points=5 minutes=90

@@ -21,7 +21,7 @@ mpl.rcParams["svg.hashsalt"] = "a19_capstone"
 DATA = FOLDER / "data" / "capstone.json"
 SHOWN = (
     ("ours", "ours", BLUE),
-    ("half_the_rate", "half the learning rate", AMBER),
+    ("does_not_rise", "at the full rate at once", AMBER),
     ("a13", "the recipe of a13", QUIET),
 )
 
