@@ -93,6 +93,21 @@ def test_a_probe_names_what_is_broken_and_the_expensive_run_waits(course, guess,
     assert "waits until the tests above it hold" in waiting.reason
 
 
+def test_a_practice_test_does_not_wait_for_a_practice_run_that_is_not_run_here(runs, write):
+    source = runs / "solutions" / "r01_guess" / "source.py"
+    text = source.read_text().replace("import graded_run, task", "import graded_run, needs, task")
+    waits = (
+        '@task("train_guess")\n@needs("test_practice_round")\ndef test_after_it(student):\n    """It comes after."""\n'
+    )
+    source.write_text(f"{text}\n\n{waits}    student.average([1.0, 2.0]).equals(1.5)\n")
+    release(runs)
+    course = Course.load(runs)
+    write()
+    report = graded(course, course.assignment("r01"))
+    assert "test_practice_round" not in {test.name for test in report.tests}
+    assert result(report, "test_after_it").outcome == "passed"
+
+
 def test_nothing_trains_before_the_numeric_tests_of_what_it_builds_on_hold(course, guess, write):
     write(("sum(xs) / len(xs) if xs", "sum(xs) if xs"))
     report = graded(course, guess)
