@@ -143,6 +143,8 @@ def _checked(kind: Kind, given: Any, where: str) -> Setup:
     taken = sorted(OURS & set(arguments))
     if taken:
         raise LabError(f"args may not decide {', '.join(taken)}", where=where, mend="autograder lab --help")
+    if kind == "ppo" and given.get("dataset") is not None and "reward" not in given:
+        raise LabError("prompts of your own need a reward of your own", where=where, mend='"reward": (text) -> float')
     return Setup(where, _rows(kind, given.get("dataset"), where), _rewards(kind, given, where), arguments)
 
 

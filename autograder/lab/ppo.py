@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from autograder.errors import LabError
 from autograder.lab.following import Interrupted, OnStep, Stop, follower
 from autograder.lab.hooks import Setup
 from autograder.lab.loading import device_of, dtype_of
@@ -90,10 +89,9 @@ def ppo(
 
     problems = split(settings.data)[0]
     prompts = [tokenizer(question(tokenizer, p.question), add_special_tokens=False)["input_ids"] for p in problems]
-    judge = scoring(tokenizer, problems, prompts)
-    if setup.rewards or setup.dataset:
-        prompts = [list(row["input_ids"]) for row in setup.dataset or [{"input_ids": prompt} for prompt in prompts]]
-        judge = _score_of_text(tokenizer, setup)
+    if setup.dataset:
+        prompts = [list(row["input_ids"]) for row in setup.dataset]
+    judge = scoring_texts(tokenizer, setup.rewards[0]) if setup.rewards else scoring(tokenizer, problems, prompts)
     rows = [{"input_ids": prompt} for prompt in prompts]
     state = record.checkpoints / "ppo.pt"
     done = steps_in(state)
@@ -149,25 +147,19 @@ def scoring(
     answers = {tuple(prompt): p.answer for prompt, p in zip(prompts, problems, strict=True)}
 
     def score(prompt: list[int], answer: list[int]) -> float:
-        end = answer.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in answer else len(answer)
-        return verify(tokenizer.decode(answer[:end]), answers[tuple(prompt)])
+        return verify(tokenizer.decode(before_end(tokenizer, answer)), answers[tuple(prompt)])
 
     return score
 
 
-def _score_of_text(tokenizer: Any, setup: Setup) -> Callable[[list[int], list[int]], float]:
-    """The student's reward on the whole text, prompt and answer, up to its first end token."""
-    if not setup.rewards:
-        raise LabError(
-            "prompts of your own need a reward of your own", where=setup.where, mend='"reward": (text) -> float'
-        )
-    reward = setup.rewards[0]
+def scoring_texts(tokenizer: Any, reward: Callable[[str], float]) -> Callable[[list[int], list[int]], float]:
+    """The student's reward on the whole text: the prompt, and the answer up to its first end token."""
+    return lambda prompt, answer: float(reward(tokenizer.decode(prompt + before_end(tokenizer, answer))))
 
-    def score(prompt: list[int], answer: list[int]) -> float:
-        end = answer.index(tokenizer.eos_token_id) if tokenizer.eos_token_id in answer else len(answer)
-        return float(reward(tokenizer.decode(prompt + answer[:end])))
 
-    return score
+def before_end(tokenizer: Any, answer: list[int]) -> list[int]:
+    """The tokens of an answer that stand before its first end token; all, where it has none."""
+    return answer[: answer.index(tokenizer.eos_token_id)] if tokenizer.eos_token_id in answer else answer
 
 
 def keeper(trainer: Any, settings: Settings, state: Path, stop: Stop, done_before: int) -> Any:

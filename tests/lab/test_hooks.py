@@ -92,6 +92,12 @@ def test_a_hook_that_cannot_be_used_is_refused_with_its_place(tmp_path: Path, te
         assert "line 3" in refused.value.where
 
 
+def test_prompts_without_a_reward_are_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
+    path = written(tmp_path, "def ppo_setup(tokenizer, cfg): return {'dataset': [{'input_ids': [1]}]}")
+    with pytest.raises(LabError, match="need a reward of your own"):
+        setup(asked("ppo", path), None)
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="no such file"):
         setup(asked("grpo", tmp_path / "none.py"), None)
