@@ -20,7 +20,6 @@ from autograder.course import ASSIGNMENT_FILE
 from autograder.errors import AutograderError
 
 if TYPE_CHECKING:
-    from autograder.course import Course
     from autograder.learner.checking import KeptSandboxes
 
 WIDTH = 90
@@ -46,12 +45,13 @@ class Shown:
 def check(name: str) -> Shown:
     """Grades "a02" or "a02.rope" as saved on disk, and returns the screen of it. A refusal is a screen too."""
     from autograder.learner.checking import check as run_check
+    from autograder.learner.fetched import course_here
     from autograder.reporting import html
     from autograder.reporting.pages import refusal
     from autograder.reporting.terminal import screen
 
     try:
-        course = _course()
+        course = course_here()
         assignment, task = course.resolve(name)
         checked = run_check(course, assignment, task, transport=_sandboxes())
     except AutograderError as error:
@@ -60,15 +60,6 @@ def check(name: str) -> Shown:
     view = screen(checked.report, assignment, checked.progress, task=asked)
     piece = html.fragment(checked.report, assignment, checked.progress, asked)
     return Shown(view, piece, checked.passed)
-
-
-def _course() -> Course:
-    """The course that the notebook is in; for one that nbgrader handed out, the one that came along with it."""
-    from autograder.course import Course
-    from autograder.learner.fetched import fetched_course, is_fetched
-
-    here = Path.cwd()
-    return fetched_course(here) if is_fetched(here) else Course.load()
 
 
 @cache
@@ -83,11 +74,11 @@ def _sandboxes() -> KeptSandboxes:
 
 def _find_neighbours(folder: Path) -> None:
     """Lets the cells of a notebook in `folder` import what its assignment shares with others or builds on."""
-    from autograder.learner.fetched import is_fetched
+    from autograder.learner.fetched import course_here, is_fetched
 
     if is_fetched(folder):
         with contextlib.suppress(AutograderError, OSError):
-            for assignment in _course():
+            for assignment in course_here():
                 _find_neighbours(assignment.folder)
         return
     try:

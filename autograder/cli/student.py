@@ -90,8 +90,10 @@ def check(name: Optionally = "", json: AsJson = False, form: Form = None, again:
 def watch(name: Optionally = "", form: Form = None) -> None:
     """Check on each save, in this terminal, until q."""
     from autograder.cli.terminal import require
+    from autograder.learner.fetched import refuse_where_fetched
 
     require("watch", "autograder check    checks once, and needs no terminal")
+    refuse_where_fetched("watch", "save the notebook, then: autograder check")
     from autograder.cli.watch import run
     from autograder.learner.watching import Watch
 
@@ -156,7 +158,9 @@ def notebook(
 ) -> None:
     """Work in a notebook: make it from your module, or back."""
     from autograder.authoring.notebook import back_to_module, make_notebook
+    from autograder.learner.fetched import refuse_where_fetched
 
+    refuse_where_fetched("notebook", "edit the notebook that is there")
     assignment = _course().assignment(name)
     path = (back_to_module if back else make_notebook)(assignment, replace=replace)
     said = f"{path.relative_to(assignment.root)} is ready, and is the form that is graded while you edit only that one."
@@ -165,8 +169,10 @@ def notebook(
 
 def reset(name: Name) -> None:
     """Begin afresh; your work is kept in a backup."""
+    from autograder.learner.fetched import refuse_where_fetched
     from autograder.learner.reset import reset as run_reset
 
+    refuse_where_fetched("reset", "move the folder away, then: nbgrader fetch_assignment")
     course = _course()
     assignment, task = course.resolve(name)
     done = run_reset(course, assignment, task)
@@ -263,17 +269,18 @@ def doctor() -> None:
     """Look at the machine and the course: what to mend."""
     from autograder.course import find_root
     from autograder.learner.doctor import examine
+    from autograder.learner.fetched import course_here, is_fetched
     from autograder.reporting.pages import findings
 
-    found = examine(find_root())
+    found = examine(course_here().root if is_fetched(Path.cwd()) else find_root())
     show.show(findings(found, show.symbols()))
     raise typer.Exit(show.NOT_YET if any(finding.level == "fail" for finding in found) else show.PASSED)
 
 
 def _course() -> Course:
-    from autograder.course import Course
+    from autograder.learner.fetched import course_here
 
-    return Course.load()
+    return course_here()
 
 
 def _reports(course: Course) -> dict[str, Report]:

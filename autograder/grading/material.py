@@ -19,6 +19,7 @@ from autograder.errors import SourceError
 from autograder.files import fingerprint as file_hash
 from autograder.grading.diagnosis import Candidates, LiveCandidates, from_record, proxy
 from autograder.grading.private import overlay
+from autograder.grading.recalled import Recalled
 from autograder.grading.remembered import KnownAnswers, RememberedReference
 from autograder.grading.scoring import worth
 from autograder.testing.collect import TestCase, collect_tests
@@ -31,7 +32,8 @@ class Material:
     """Read when it is made. `stale` says whether a file of it has changed since.
 
     answers: a folder in which what the mistakes answer is kept from one grading to the next.
-    remembers: whether the reference's answers are kept too, in memory: for one who grades again and again.
+    remembers: whether the reference's answers are kept too, in memory, and what tests made of the same answers before:
+    for one who grades again and again.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Material:
         self.recorded = from_record(assignment.folder / DIAGNOSIS_FILE)
         self.live: LiveCandidates | None = None
         self._remembered: RememberedReference | None = None
+        self.recalled = Recalled() if remembers else None
         if self.author:
             known = KnownAnswers(answers / assignment.id, self._answers_hash(self.author)) if answers else None
             self.live = LiveCandidates(self.author, known)

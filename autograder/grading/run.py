@@ -20,7 +20,7 @@ from autograder.grading.scoring import settle
 from autograder.grading.submission import Form, NotPython, Submission, read_submission
 from autograder.grading.training import WAITS, attempt, fingerprint, kept_run, suspected, with_reference
 from autograder.report import Report, TestResult
-from autograder.sandbox.messages import Conversation, Program, Transport
+from autograder.sandbox.messages import PackedConversation, Program, Transport
 from autograder.testing.collect import TestCase
 from autograder.testing.graded import OnProgress
 from autograder.testing.modules import use_packages
@@ -329,19 +329,25 @@ class _Run:
 
     def _run(self, case: TestCase, seed: int, fresh: bool = False, on_progress: OnProgress | None = None) -> Ran:
         """Runs a test once; one that took its process with it, in which others had run, at once in a fresh one."""
-        opened: list[Conversation] = []
+        opened: list[PackedConversation] = []
         limits = self.assignment.limits
         if case.cpu_seconds is not None:
             limits = replace(limits, cpu_seconds=case.cpu_seconds)
 
-        def open_conversation() -> Conversation:
+        def open_conversation() -> PackedConversation:
             opened.append(self.transport.open(self._program, limits, fresh))
             return opened[0]
 
-        reference = self.material.reference(case, seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a test's own code warns of is its author's business
-            verdict = run_test(case, Student(open_conversation), reference, seed, on_progress)
+        def run_on(student: Student) -> Verdict:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what a test's own code warns of is its author's business
+                return run_test(case, student, self.material.reference(case, seed), seed, on_progress)
+
+        recalled = self.material.recalled
+        if recalled is None:
+            verdict = run_on(Student(open_conversation))
+        else:
+            verdict = recalled.run(case, seed, open_conversation, run_on)
         ran = Ran(verdict, not opened or opened[0].fresh)
         if not ran.fresh and verdict.outcome in ("timeout", "crashed"):
             return self._run(case, seed, fresh=True, on_progress=on_progress)

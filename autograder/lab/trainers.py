@@ -164,6 +164,9 @@ def _train(trainer: Any, settings: Settings, record: Record, stop: Stop) -> int:
 
     trainer.remove_callback(PrinterCallback)  # the log is ours: record.log
     last = newest_checkpoint(record.checkpoints)
+    if last and step_of(last) >= settings.steps:  # the trainer would take one step more than it was asked for
+        put_back(trainer.model, last)
+        return step_of(last)
     with stop.listening():
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     done = int(trainer.state.global_step)
@@ -175,4 +178,19 @@ def _train(trainer: Any, settings: Settings, record: Record, stop: Stop) -> int:
 def newest_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint; transformers writes trainer_state.json last."""
     found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return max(found, key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def put_back(model: Any, checkpoint: Path) -> None:
+    """Gives the model the weights of a checkpoint: the adapter's, or all where all trained."""
+    from peft import PeftModel, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    if isinstance(model, PeftModel):
+        set_peft_model_state_dict(model, load_file(checkpoint / "adapter_model.safetensors"))
+    else:
+        model.load_state_dict(load_file(checkpoint / "model.safetensors"), strict=False)  # tied weights stand once

@@ -23,6 +23,22 @@ def is_fetched(folder: Path) -> bool:
     return (folder / COURSE_FOLDER / "assignments" / COURSE_FILE).is_file()
 
 
+def course_here() -> Course:
+    """The course around the working folder; in a folder that nbgrader fetched, the one that came along with it."""
+    here = Path.cwd()
+    return fetched_course(here) if is_fetched(here) else Course.load()
+
+
+def refuse_where_fetched(command: str, instead: str) -> None:
+    """Refuses a command that works on files of the course: here they are copies, and what it did would be lost."""
+    if is_fetched(Path.cwd()):
+        raise AutograderError(
+            f"{command} is not for a folder that nbgrader fetched: the notebook is all of your work here",
+            where=str(Path.cwd()),
+            mend=instead,
+        )
+
+
 def fetched_course(folder: Path) -> Course:
     """The course of a fetched assignment, with the notebook in it as it is now.
 

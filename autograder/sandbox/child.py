@@ -47,7 +47,7 @@ def _converse(channel: Channel, walls: inner.Walls, limits: Limits, scratch: Pat
     while True:
         frame = channel.receive()
         if frame.kind == PROGRAM:  # the next conversation of a shared process: its own module, nothing else anew
-            answerer = Answerer(unpack_program(frame.payload), alone=True)
+            answerer = Answerer(program, alone=True)
             channel.send(READY, b"")
             continue
         if frame.kind == CORE:

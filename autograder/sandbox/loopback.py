@@ -57,24 +57,29 @@ class LoopbackConversation:
         self._ours: Exception | None = None
 
     def ask(self, request: Request, callbacks: dict[str, Callable[..., Any]] | None = None) -> Reply:
-        packed = pack_request(request)
+        before = self._seconds
+        reply = self.read(self.exchange(pack_request(request), callbacks or {}))
+        return replace(reply, cpu_seconds=self._seconds - before)
+
+    def exchange(self, packed: bytes, callbacks: dict[str, Callable[..., Any]]) -> bytes:
         started = time.process_time()
 
         def serve(data: bytes) -> bytes:
             try:
-                return serve_callback(data, callbacks or {})
+                return serve_callback(data, callbacks)
             except Exception as error:
                 self._ours = error
                 raise
 
         with self._interrupts.watched(), self._randomness.in_use():
-            packed_reply = self._answerer.answer(packed, serve)
+            answer = self._answerer.answer(packed, serve)
         if self._ours is not None:
             raise self._ours  # an error of the grader's callback is no answer, whatever student code made of it
-        reply = unpack_reply(packed_reply)
-        spent = time.process_time() - started
-        self._seconds += spent
-        return replace(reply, cpu_seconds=spent)
+        self._seconds += time.process_time() - started
+        return answer
+
+    def read(self, answer: bytes) -> Reply:
+        return unpack_reply(answer)
 
     def close(self) -> Ended:
         return Ended(cpu_seconds=self._seconds)

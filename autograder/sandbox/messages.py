@@ -97,6 +97,18 @@ class Conversation(Protocol):
     def close(self) -> Ended: ...
 
 
+class PackedConversation(Conversation, Protocol):
+    """One that can also be held in bytes: asking is packing, exchanging and reading."""
+
+    def exchange(self, packed: bytes, callbacks: dict[str, Callable[..., Any]]) -> bytes | Reply:
+        """The answer to a packed request as it came; a Reply where none came."""
+        ...
+
+    def read(self, answer: bytes) -> Reply:
+        """What an answer says. One that says nothing that can be read ends the conversation."""
+        ...
+
+
 @dataclass(frozen=True)
 class Isolation:
     """What stands between student code and the grader: one line, and what it does not stop."""
@@ -111,7 +123,7 @@ class Transport(Protocol):
 
     isolation: Isolation
 
-    def open(self, program: Program, limits: Limits, fresh: bool = False) -> Conversation:
+    def open(self, program: Program, limits: Limits, fresh: bool = False) -> PackedConversation:
         """A conversation; with `fresh`, in a process in which nothing of the student's ran before."""
         ...
 

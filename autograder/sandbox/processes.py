@@ -1,7 +1,7 @@
 """Who descends from whom and what they use, read from /proc; without one, a process seems to have no children."""
 
 # These run twenty times a second, and Path costs several times as much.
-# ruff: noqa: PTH116, PTH123, PTH208
+# ruff: noqa: PTH116, PTH208
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from autograder.sandbox.system import LINUX, cpu_clock
 
 _PROC = "/proc"
 _TICKS = os.sysconf("SC_CLK_TCK") if LINUX else 100
+_PART = 4096
 _PAGE = os.sysconf("SC_PAGE_SIZE") if LINUX else 4096
 
 
@@ -107,5 +108,12 @@ def _stat(pid: int) -> list[str]:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
+    """A file of /proc, whole. Plain system calls: a text file object costs three times as much."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""
+        while part := os.read(descriptor, _PART):
+            data += part
+        return data.decode("utf-8", errors="replace")
+    finally:
+        os.close(descriptor)

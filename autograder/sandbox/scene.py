@@ -9,6 +9,7 @@ numpy or torch, is not put back: that is the price of running in-process.
 from __future__ import annotations
 
 import contextlib
+import functools
 import linecache
 import random
 import sys
@@ -41,7 +42,7 @@ class Scene:
         """A new, empty module under `name`; its source is known to tracebacks and debuggers."""
         module = ModuleType(name)
         module.__file__ = filename
-        linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+        linecache.cache[filename] = (len(source), None, _lines(source), filename)
         self.put(name, module)
         return module
 
@@ -93,6 +94,12 @@ class Scene:
     def _is_neighbour(self, module: ModuleType) -> bool:
         file = getattr(module, "__file__", None)
         return self.folder is not None and isinstance(file, str) and Path(file).is_relative_to(self.folder)
+
+
+@functools.lru_cache(maxsize=16)
+def _lines(source: str) -> list[str]:
+    """Each text is cut into lines once a process: a shared one loads the same module a hundred times."""
+    return source.splitlines(keepends=True)
 
 
 def _usual_warnings() -> None:

@@ -47,6 +47,8 @@ _WALLS_PATIENCE = 30.0
 _LOOK = 0.05
 """Seconds of waiting for an answer after which `on_wait` is called, again and again."""
 
+NO_ANSWER = "what came back is no answer to the question that was asked."
+
 SHARE = 0.25
 """A shared process takes no further conversation once it has used this share of its CPU limit."""
 
@@ -89,7 +91,6 @@ class SandboxTransport:
         """Imports `requires` in a warm process. `readable` are folders that student code may read, besides its own.
 
         `packages` are folders of packages of the course: readable too, and `requires` may name them.
-
         `shared`: a process that answered well goes on to the next conversation of the same program, which is loaded
         anew. For a student's own check, where a fork a test would be most of the cost; whoever asks then
         confirms a failure in a fresh process.
@@ -205,7 +206,8 @@ class SandboxConversation:
         try:
             if self._channel.has_unread():
                 raise WireError("an answer without a question")
-            self._channel.send(PROGRAM, pack_program(program), deadline=deadline)
+            packed = pack_program(program) if self.fresh else b""  # a process goes on to no other one: see suits()
+            self._channel.send(PROGRAM, packed, deadline=deadline)
             ready = self._channel.receive(deadline).kind == READY
         except (Gone, Late, WireError):
             ready = False
@@ -216,9 +218,12 @@ class SandboxConversation:
             )
 
     def ask(self, request: Request, callbacks: dict[str, Callable[..., Any]] | None = None) -> Reply:
+        answer = self.exchange(pack_request(request), callbacks or {})
+        return answer if isinstance(answer, Reply) else self.read(answer)
+
+    def exchange(self, packed: bytes, callbacks: dict[str, Callable[..., Any]]) -> bytes | Reply:
         if self._ended is not None:
             return Reply("crashed", message=self._after or "the conversation with this process is closed.")
-        packed = pack_request(request)  # an author's mistake shows here, before anything was sent
         nonce = os.urandom(NONCE_BYTES)
         deadline = time.monotonic() + self._limits.wall_seconds
         try:
@@ -226,16 +231,22 @@ class SandboxConversation:
                 raise WireError("an answer without a question")
             with self._side_by_side(deadline) if callbacks else contextlib.nullcontext():
                 self._channel.send(REQUEST, packed, nonce, deadline)
-                reply = self._await_reply(nonce, deadline, callbacks or {})
+                return self._await_answer(nonce, deadline, callbacks)
         except Late:
             return self._over("timeout", self._too_late())
         except WireError:
-            return self._over("protocol", "what came back is no answer to the question that was asked.")
+            return self._over("protocol", NO_ANSWER)
         except Gone:
             return self._gone()
         except BaseException:
             self._finish()  # an error of a callback's, or of on_wait: the child computes or waits still, for nobody
             raise
+
+    def read(self, answer: bytes) -> Reply:
+        try:
+            reply = unpack_reply(answer)
+        except WireError:
+            return self._over("protocol", NO_ANSWER)
         return reply if self._transport.shares else self._with_cpu(reply)  # a shared one is counted when it is over
 
     def close(self) -> Ended:
@@ -278,14 +289,14 @@ class SandboxConversation:
         self._after = self._after or "the sandbox was lost while this was running."
         self._transport.forget(self.key)
 
-    def _await_reply(self, nonce: bytes, deadline: float, callbacks: dict[str, Callable[..., Any]]) -> Reply:
+    def _await_answer(self, nonce: bytes, deadline: float, callbacks: dict[str, Callable[..., Any]]) -> bytes:
         while True:
             self._wait(deadline)
             frame = self._channel.receive(deadline)
             if frame.nonce != nonce:
                 raise WireError("an answer to another question")
             if frame.kind == REPLY:
-                return unpack_reply(frame.payload)
+                return frame.payload
             if frame.kind != CALLBACK:
                 raise WireError("a frame of another kind")
             started = time.monotonic()
@@ -376,11 +387,8 @@ class SandboxConversation:
 
 
 def _output(said: dict[str, Any]) -> str:
-    return _text(said["head"]) + ("\n[...]\n" if said["cut"] else "") + _text(said["tail"])
-
-
-def _text(data: bytes) -> str:
-    return harmless(data.decode("utf-8", errors="replace"))
+    head, tail = (harmless(said[part].decode("utf-8", errors="replace")) for part in ("head", "tail"))
+    return head + ("\n[...]\n" if said["cut"] else "") + tail
 
 
 def _signal_name(number: int) -> str:

@@ -172,11 +172,12 @@ class Zygote:
         conversation = self._conversations.get(key)
         if conversation is None or conversation.status is not None:
             return {"failed": "no such conversation"}
-        if len(self._tree(conversation)) > 1:
+        tree = self._tree(conversation)
+        if len(tree) > 1:
             return {"failed": "something was left running"}
         _drain(conversation)
         said, conversation.output = conversation.output, Output(conversation.output.cap)
-        return {**printed(said), "cpu": self._cpu(conversation)}
+        return {**printed(said), "cpu": self._cpu(conversation, tree)}
 
     def _end(self, key: int) -> dict[str, Any]:
         conversation = self._conversations.get(key)

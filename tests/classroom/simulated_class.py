@@ -57,23 +57,25 @@ class Student:
 
 
 def text_with(reference: str, bank: str, name: str, task: str) -> str:
-    """The reference with one function of a bank in place of a task's: plain source, as a student would hand it in."""
+    """The reference with one function of a bank in place of a task's: plain source, as a student would hand it in.
+
+    What the bank takes from the reference is bound before the task's name is given to another.
+    """
     tree = ast.parse(bank)
-    kept = []
+    kept, taken = [], []
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("reference", "autograder"):
+            taken += [f"{each.asname or each.name}={each.name}" for each in node.names if node.module == "reference"]
             continue
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             if node.decorator_list and node.name != name and _registered(node):
                 continue
             node.decorator_list = [] if _registered(node) else node.decorator_list
         kept.append(node)
-    tree.body = kept
-    inner = ast.unparse(tree)
-    return (
-        f"{reference}\n\ndef _another():\n    scope = dict(globals())\n"
-        f"    exec(compile({inner!r}, __file__, 'exec'), scope)\n    return scope[{name!r}]\n\n\n{task} = _another()\n"
-    )
+    inner = ast.parse(f"def _another({', '.join(taken)}):\n    return {name}").body[0]
+    inner.body[:0] = kept
+    tree.body = [inner]
+    return f"{reference}\n\n{ast.unparse(ast.fix_missing_locations(tree))}\n\n\n{task} = _another()\n"
 
 
 def _registered(node: ast.FunctionDef | ast.ClassDef) -> bool:

@@ -120,6 +120,23 @@ def test_a_stopped_run_goes_on_and_makes_the_steps_that_were_left(
     assert json.loads((out / "run.json").read_text())["steps_done"] == 3
 
 
+@pytest.mark.parametrize("kind, flags", [("grpo", {}), ("dpo", {}), ("ppo", {}), ("dpo", {"lora__r": 0})])
+def test_a_run_that_is_done_takes_no_step_more_when_it_is_resumed(
+    kind: str, flags: dict[str, Any], tiny: Path, tmp_path: Path
+) -> None:
+    if flags:
+        flags = {**flags, "optim__lr": 1e-3}
+    out = tmp_path / "out"
+    asked = settings(kind, tiny, out, **flags)
+    before = run(asked, False, quiet)
+    told: list[int] = []
+    after = run(asked, True, quiet, lambda n, of, row, left: told.append(n))
+    assert told == []
+    assert after["after"] == pytest.approx(before["after"], abs=1e-4)
+    assert [row["step"] for row in Record(out).rows()] == [1, 2]
+    assert json.loads((out / "run.json").read_text())["steps_done"] == 2
+
+
 def test_a_dry_run_shows_the_question_as_the_model_sees_it(tiny: Path, tmp_path: Path) -> None:
     shown = preview(settings("grpo", tiny, tmp_path / "out"))
     assert shown.question.startswith("<|start|>user\nCompute ")

@@ -187,6 +187,33 @@ def test_the_students_own_check_works_where_the_assignment_was_fetched(term):
         assert sorted(folder.rglob("*")) == before, "a check leaves nothing that would be handed in"
 
 
+def test_the_commands_of_a_student_work_where_the_assignment_was_fetched(term):
+    folder = home_of(term, "wrong") / NAME
+    before = sorted(folder.rglob("*"))
+
+    def autograder(*words: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-m", "autograder", *words],
+            cwd=folder,
+            env=term.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    assert "t01" in autograder("check", "t01").stdout
+    for words, said in ((("hint", "t01.mean"), "hint 1"), (("report", "t01"), "mean"), (("status",), "t01")):
+        done = autograder(*words)
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout.lower()
+    assert "no course here" not in autograder("doctor").stdout
+    for command, instead in (("reset", "fetch_assignment"), ("notebook", "edit the notebook")):
+        refused = autograder(command, "t01")
+        assert refused.returncode == 2
+        assert instead in " ".join(refused.stderr.split())
+    assert sorted(folder.rglob("*")) == before, "no command leaves anything that would be handed in"
+
+
 def test_nbgrader_exports_the_grades(term):
     path = term.base / "grades.csv"
     term.done("export", "--to", str(path))
