@@ -120,7 +120,7 @@ def test_a_stopped_run_goes_on_and_makes_the_steps_that_were_left(
     assert json.loads((out / "run.json").read_text())["steps_done"] == 3
 
 
-@pytest.mark.parametrize("kind, flags", [("grpo", {}), ("dpo", {}), ("ppo", {}), ("dpo", {"lora__r": 0})])
+@pytest.mark.parametrize(("kind", "flags"), [("grpo", {}), ("dpo", {}), ("ppo", {}), ("dpo", {"lora__r": 0})])
 def test_a_run_that_is_done_takes_no_step_more_when_it_is_resumed(
     kind: str, flags: dict[str, Any], tiny: Path, tmp_path: Path
 ) -> None:
