@@ -8,7 +8,7 @@ help:
 	@echo "make grade     grade what is in assignments/ and show the board"
 	@echo "make test      the project's own tests: lint, types, pytest"
 	@echo "make docs      build the documentation into site/"
-	@echo "make verify    test the tests: every reference, mistake and attack (hours; one: autograder verify a02)"
+	@echo "make verify    test the tests: every reference, mistake and attack (hours; one: autograder verify a02), and the labs"
 	@echo "make classroom install what a class is graded with (nbgrader, Dask, PostgreSQL's client)"
 	@echo "make llm       install what the labs on real language models need (TRL, SmolLM2); make unsloth: Unsloth too"
 	@echo "make release   write assignments/ anew from solutions/; edited files stay as they are"
@@ -28,6 +28,7 @@ docs: ready-docs
 
 verify: ready-core
 	@$(BIN)/python -m autograder verify
+	@$(BIN)/python benchmarks/labs_learn.py --if-installed
 
 release: ready-core
 	@$(BIN)/python -m autograder release

@@ -21,8 +21,8 @@ from autograder.lab.tokens import question
 LARGEST = 25_000_000
 """Bytes of an adapter: more than that is no adapter for these models."""
 
-CHUNK = 16
-"""Problems decoded at a time."""
+CHUNK = 32
+"""Answers decoded at a time."""
 
 
 def check_adapter(folder: Path, base_model: Any) -> dict[str, Any]:
@@ -171,25 +171,66 @@ def answers(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Each problem's greedy answer: its text, its tokens (the end token included), whether it ended."""
+    found = _generated(model, tokenizer, problems, settings, {"do_sample": False}, on_progress)
+    return [row for (row,) in found]
+
+
+def drawn(
+    model: Any,
+    tokenizer: Any,
+    problems: list[Problem],
+    settings: Settings,
+    each: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[list[dict[str, Any]]]:
+    """`each` answers to each problem, drawn as [generate] says; the same ones every time, by the seed of [optim]."""
     import torch
 
-    rows: list[dict[str, Any]] = []
+    generate = settings.generate
+    how = {
+        "do_sample": True,
+        "temperature": generate.temperature,
+        "top_p": generate.top_p,
+        "top_k": 0,
+        "num_return_sequences": each,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.optim.seed)
+        return _generated(model, tokenizer, problems, settings, how, on_progress)
+
+
+def _generated(
+    model: Any,
+    tokenizer: Any,
+    problems: list[Problem],
+    settings: Settings,
+    how: dict[str, Any],
+    on_progress: Callable[[int, int], None] | None,
+) -> list[list[dict[str, Any]]]:
+    """What `model.generate` gives for each problem; `how` may ask for several answers to each."""
+    import torch
+
+    each = how.get("num_return_sequences", 1)
+    at_once = max(CHUNK // each, 1)
+    rows: list[list[dict[str, Any]]] = []
     was_training = model.training
     model.eval()
     try:
-        for start in range(0, len(problems), CHUNK):
-            asked = [question(tokenizer, p.question) for p in problems[start : start + CHUNK]]
+        for start in range(0, len(problems), at_once):
+            asked = [question(tokenizer, p.question) for p in problems[start : start + at_once]]
             batch = tokenizer(asked, return_tensors="pt", padding=True, add_special_tokens=False).to(model.device)
             with torch.no_grad():
                 out = model.generate(
                     **batch,
-                    do_sample=False,
+                    **how,
                     max_new_tokens=settings.generate.max_new_tokens,
                     eos_token_id=tokenizer.eos_token_id,
                     pad_token_id=tokenizer.pad_token_id,
                 )
-            for ids, mask, full in zip(batch["input_ids"], batch["attention_mask"], out, strict=True):
-                rows.append(_row(ids[mask.bool()].tolist(), full[ids.shape[0] :].tolist(), tokenizer))
+            given = out.view(len(asked), each, -1)
+            for ids, mask, several in zip(batch["input_ids"], batch["attention_mask"], given, strict=True):
+                prompt = ids[mask.bool()].tolist()
+                rows.append([_row(prompt, full[ids.shape[0] :].tolist(), tokenizer) for full in several])
             if on_progress:
                 on_progress(len(rows), len(problems))
     finally:

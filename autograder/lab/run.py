@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +15,7 @@ from autograder.lab.following import Interrupted, OnStep, Stop
 from autograder.lab.hooks import Setup, setup, shown
 from autograder.lab.loading import how_to_load, policy, require
 from autograder.lab.models import Base, Say, base
+from autograder.lab.pairs import pairs
 from autograder.lab.record import Record
 from autograder.lab.settings import Settings
 from autograder.lab.sums import split, verify
@@ -90,6 +91,8 @@ def run(settings: Settings, resume: bool, say: Say, on_step: OnStep | None = Non
     record.begin(settings, found, resume)
     say("loading the model")
     model, tokenizer = policy(found, settings)
+    if settings.kind == "dpo" and own.dataset is None:
+        own = replace(own, dataset=pairs(model, tokenizer, settings, record.folder, say))
     began = time.monotonic()
     try:
         done = _trained(model, tokenizer, found, settings, own, record, on_step)

@@ -105,10 +105,19 @@ class Ppo:
 
 @dataclass(frozen=True)
 class Dpo:
-    """DPO. The pairs are a right answer and a near miss of the same sum."""
+    """DPO. pairs: the right number and a near miss of it, or right and wrong answers that the model itself has drawn.
 
+    questions, answers: of how many questions the model draws how many answers each, before it trains.
+    sft: weight of a second loss, the better answer's own negative log-likelihood a token (Pang et al., 2024). DPO looks
+    at differences only: both answers may become less likely, and with them that an answer ends.
+    """
+
+    pairs: Literal["near_misses", "drawn"] = "near_misses"
+    questions: int = 128
+    answers: int = 8
     beta: float = 0.1
     loss_type: Literal["sigmoid", "ipo"] = "sigmoid"
+    sft: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -285,6 +294,9 @@ def _consistent(settings: Settings) -> Settings:
         "grpo.group": (s.grpo.group, 2),
         "grpo.iterations": (s.grpo.iterations, 1),
         "ppo.epochs": (s.ppo.epochs, 1),
+        "dpo.questions": (s.dpo.questions, 1),
+        "dpo.answers": (s.dpo.answers, 2),
+        "dpo.sft": (s.dpo.sft, 0.0),
         "out.save_every": (s.out.save_every, 1),
     }
     for name, (value, least) in low.items():

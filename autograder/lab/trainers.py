@@ -11,7 +11,7 @@ from autograder.lab.hooks import Setup
 from autograder.lab.loading import device_of, dtype_of
 from autograder.lab.record import Record
 from autograder.lab.settings import Settings
-from autograder.lab.sums import Problem, near_misses, split, verify
+from autograder.lab.sums import Problem, split, verify
 from autograder.lab.tokens import question
 
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
@@ -88,39 +88,27 @@ def grpo(
     return _train(trainer, settings, record, stop)
 
 
-def dpo_rows(tokenizer: Any, problems: list[Problem], seed: int) -> list[dict[str, str]]:
-    """Pairs: the right answer and a near miss of the same sum, each closed by the end token."""
-    wrong = near_misses(problems, seed)
-    return [
-        {
-            "prompt": question(tokenizer, p.question),
-            "chosen": f"{p.answer}{tokenizer.eos_token}",
-            "rejected": f"{other}{tokenizer.eos_token}",
-        }
-        for p, other in zip(problems, wrong, strict=True)
-    ]
-
-
 def dpo(
     model: Any, tokenizer: Any, settings: Settings, setup: Setup, record: Record, stop: Stop, on_step: OnStep | None
 ) -> int:
-    """TRL's DPOTrainer. The reference is the base with the adapter switched off."""
+    """TRL's DPOTrainer, on the pairs of the setup. The reference is the base with the adapter switched off."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
+    losses = {settings.dpo.loss_type: 1.0, **({"sft": settings.dpo.sft} if settings.dpo.sft else {})}
     ours = {
         **common_arguments(settings, record),
         "max_steps": settings.steps,
         "beta": settings.dpo.beta,
-        "loss_type": [settings.dpo.loss_type],
+        "loss_type": list(losses),
+        "loss_weights": list(losses.values()),
         "max_length": settings.model.max_seq_length,
     }
-    rows = setup.dataset or dpo_rows(tokenizer, split(settings.data)[0], settings.data.seed)
     trainer = DPOTrainer(
         model=model,
         args=setup.config(DPOConfig, ours),
         processing_class=tokenizer,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list(setup.dataset),
         callbacks=[follower(record, settings.steps, stop, on_step)],
     )
     return _train(trainer, settings, record, stop)
